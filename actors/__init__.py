@@ -1,0 +1,1 @@
+"""Plain classes that own entities. Nothing here imports ray."""

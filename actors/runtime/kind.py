@@ -1,0 +1,76 @@
+"""The contract of an entity kind: what a context supplies so that the runtime can own its entities."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from domain.decision import Decision
+from messages.ledger import LedgerTransaction
+from storage.database import Connection
+
+S = TypeVar("S")  # state: a frozen msgspec.Struct (or a mutable one that only evolve touches)
+C = TypeVar("C")  # command: a tagged union of frozen msgspec.Structs
+E = TypeVar("E", bound=msgspec.Struct)  # event: a tagged union of frozen msgspec.Structs
+
+
+class Applied(msgspec.Struct, Generic[E], frozen=True):
+    """An event with its place in the journal, as projections and the outbox see it."""
+
+    entity_id: str
+    sequence: int
+    at_ms: int
+    event: E
+
+
+class EntityKind(ABC, Generic[S, C, E]):
+    """A class per kind. `decide`, `evolve`, `reserve` and `reminded` are pure.
+
+    name: in the journal and in placement; never changes.  stream: the bus stream of its events.
+    command_type, event_type, state_type: what msgspec decodes (tagged unions for the first two).
+    public: event classes that go to the bus; the others stay in the journal.
+    partitions: fixed for ever.  snapshot_every: events between two snapshots of an entity.
+    """
+
+    name: ClassVar[str]
+    stream: ClassVar[str]
+    command_type: ClassVar[Any]
+    event_type: ClassVar[Any]
+    state_type: ClassVar[Any]
+    public: ClassVar[frozenset[type]] = frozenset()
+    partitions: ClassVar[int] = 64
+    snapshot_every: ClassVar[int] = 100
+
+    @abstractmethod
+    def initial(self, entity_id: str) -> S:
+        """The state of an entity that has no journal yet."""
+
+    @abstractmethod
+    def decide(self, state: S, command: C, now_ms: int) -> Decision[E]:
+        """What the command does. Raises a Refusal to say no; must not change `state`."""
+
+    @abstractmethod
+    def evolve(self, state: S, event: E) -> S:
+        """The state after a fact. Total: a fact is never refused."""
+
+    def reserve(self, state: S, command: C, now_ms: int) -> tuple[LedgerTransaction, ...]:
+        """Ledger transactions that must succeed before `decide` is asked (holds, payments in).
+
+        They are posted set-based for the whole batch. Where the ledger refuses one, the command is
+        answered with InsufficientFunds and not decided; where `decide` then refuses, they are undone.
+        """
+        return ()
+
+    def reminded(self, name: str, due_at_ms: int) -> C:
+        """The command that a due timer becomes. Kinds that set timers override it."""
+        raise NotImplementedError(f"{type(self).__name__} sets no timers")
+
+    def channels(self, entity_id: str, event: E) -> tuple[str, ...]:
+        """The realtime channels a public event is shown on."""
+        return ()
+
+    async def project(self, connection: Connection, applied: Sequence[Applied[E]]) -> None:
+        """Write the kind's own tables, set-based, in the batch's transaction."""

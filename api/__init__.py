@@ -1,0 +1,1 @@
+"""HTTP and WebSocket doors: routers, schemas, problem details, realtime protocol."""

@@ -1,0 +1,1 @@
+"""Speed, one command each: `make bench NAME=ledger`."""

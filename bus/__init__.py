@@ -1,0 +1,1 @@
+"""The event bus: relay from the outbox to Redis Streams, and its consumers."""

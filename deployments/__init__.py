@@ -1,0 +1,1 @@
+"""Composition root: settings, Ray actors, Serve applications, the launcher and the CLI."""

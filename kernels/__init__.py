@@ -1,0 +1,1 @@
+"""Compiled hot paths: arrays in, arrays out."""

@@ -1,0 +1,47 @@
+"""Money as integers: minor units and a currency. Shares are whole numbers in a currency of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# Digits after the point. VIBES, the reward token, has six so that a second of listening is payable.
+MINOR_DIGITS: dict[str, int] = {
+    "USD": 2, "EUR": 2, "GBP": 2, "USDC": 6, "ETH": 18, "SOL": 9, "VIBES": 6,
+}  # fmt: skip
+SHARE_PREFIX = "SHARE:"
+
+
+def is_currency(code: str) -> bool:
+    """Whether `code` names a money currency or the shares of something (`SHARE:<id>`)."""
+    return code in MINOR_DIGITS or (code.startswith(SHARE_PREFIX) and len(code) > len(SHARE_PREFIX))
+
+
+def minor_per_unit(currency: str) -> int:
+    """How many minor units make one major unit; 1 for shares. KeyError if unknown."""
+    return 1 if currency.startswith(SHARE_PREFIX) else 10 ** MINOR_DIGITS[currency]
+
+
+def format_minor(amount_minor: int, currency: str) -> str:
+    """`1234, "USD"` → `12.34 USD`. Exact: no float takes part."""
+    unit = minor_per_unit(currency)
+    whole, part = divmod(abs(amount_minor), unit)
+    sign = "-" if amount_minor < 0 else ""
+    digits = f".{part:0{len(str(unit)) - 1}d}" if unit > 1 else ""
+    return f"{sign}{whole}{digits} {currency}"
+
+
+def split_by_weight(total: int, weights: Sequence[int]) -> list[int]:
+    """Split `total` ≥ 0 by integer weights with the largest-remainder (Hamilton) method.
+
+    The parts always sum to `total`. Equal remainders go to the earlier part. ValueError if no
+    weight is positive.
+    """
+    scale = sum(weights)
+    if scale <= 0 or total < 0 or min(weights) < 0:
+        raise ValueError("weights must be non-negative and not all zero, total non-negative")
+    parts = [total * w // scale for w in weights]
+    remainders = [total * w % scale for w in weights]
+    left = total - sum(parts)
+    for index in sorted(range(len(weights)), key=lambda i: -remainders[i])[:left]:
+        parts[index] += 1
+    return parts

@@ -1,0 +1,1 @@
+"""Pure processes across contexts: an event in, commands out."""

@@ -1,0 +1,48 @@
+"""The one way to a PostgreSQL connection pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+# What a connection raises when the server went away, as opposed to refusing a statement.
+CONNECTION_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+SERVER_SETTINGS = {
+    "application_name": "vibestream",
+    # A transaction left open would hold back the bus (docs/decisions), so the server ends it.
+    "idle_in_transaction_session_timeout": "15s",
+    "statement_timeout": "30s",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+
+async def open_pool(url: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
+    """A pool on `url`. Raises one of CONNECTION_ERRORS if the server cannot be reached."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=min_size,
+        max_size=max_size,
+        command_timeout=30,
+        timeout=5,
+        max_inactive_connection_lifetime=300,
+        server_settings=SERVER_SETTINGS,
+    )
