@@ -1,0 +1,42 @@
+"""The accounts that rewards move between, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from messages.ledger import account
+
+STREAM = "rewards"
+CURRENCY = "VIBES"
+TREASURY = account("outside", "treasury", "issue", CURRENCY)
+PURPOSE_REWARD = "listen-reward"
+PURPOSE_FUNDING = "pool-funding"
+PURPOSE_PAYOUT = "reward-payout"
+PURPOSE_RETURN = "pool-return"
+
+
+class PayeeKind(StrEnum):
+    """Whose accounts a reward goes to."""
+
+    USER = "user"
+    ARTIST = "artist"
+
+
+def pool_account(pool_id: str) -> str:
+    """What a pool may still pay."""
+    return account("pool", pool_id, "balance", CURRENCY)
+
+
+def accrued_account(payee_id: str) -> str:
+    """Rewards that wait for the minimum payout. `payee_id` is `user:<id>` or `artist:<id>`."""
+    return f"{payee_id}:accrued/{CURRENCY}"
+
+
+def available_account(payee_id: str) -> str:
+    """Rewards that were paid out."""
+    return f"{payee_id}:available/{CURRENCY}"
+
+
+def payee_id(kind: PayeeKind, owner_id: str) -> str:
+    """The entity id of a payee, which is also the head of its account codes."""
+    return f"{kind.value}:{owner_id}"

@@ -1,0 +1,54 @@
+"""Payees: what accrues for a user or an artist until it reaches the minimum payout."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class CreditPayee(msgspec.Struct, frozen=True, tag=True):
+    """`amount_minor` of a listen arrived on the payee's accrued account."""
+
+    session_id: str
+    amount_minor: int
+
+
+class GetPayee(msgspec.Struct, frozen=True, tag=True):
+    """Query: what has accrued."""
+
+
+PayeeCommand: TypeAlias = CreditPayee | GetPayee
+
+
+class PayeeView(msgspec.Struct, frozen=True):
+    """What waits for the minimum payout, and how often and how much was paid out."""
+
+    accrued_minor: int
+    payouts: int
+    paid_out_minor: int
+
+
+class PayeeCredited(msgspec.Struct, frozen=True, tag=True):
+    """Journal only. `payout` is the number of the payout that this credit will be part of."""
+
+    payee_id: str
+    session_id: str
+    amount_minor: int
+    accrued_minor: int
+    payout: int
+    at_ms: int
+
+
+class RewardPaidOut(msgspec.Struct, frozen=True, tag=True):
+    """Public: what had accrued reached the minimum payout and moved to the available balance."""
+
+    payee_id: str
+    amount_minor: int
+    payout: int
+    at_ms: int
+
+
+PayeeEvent: TypeAlias = PayeeCredited | RewardPaidOut
+
+PUBLIC_PAYEE_EVENTS = frozenset({RewardPaidOut})

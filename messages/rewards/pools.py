@@ -1,0 +1,199 @@
+"""Reward pools: funded through the ledger, they pay listens on an epoch's schedule."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from messages.listening import Tier
+
+
+class PoolStatus(StrEnum):
+    """A depleted pool opens again when it is funded; a closed one never does."""
+
+    NONE = "none"
+    OPEN = "open"
+    DEPLETED = "depleted"
+    CLOSED = "closed"
+
+
+class OpenPool(msgspec.Struct, frozen=True, tag=True):
+    """Open an empty pool whose spending is scheduled over epochs of `epoch_ms`."""
+
+    pool_id: str
+    name: str
+    epoch_ms: int
+
+
+class FundPool(msgspec.Struct, frozen=True, tag=True):
+    """Move `amount_minor` from `source_account` into the pool, if the ledger finds it there."""
+
+    funding_id: str
+    source_account: str
+    amount_minor: int
+
+
+class PayListen(msgspec.Struct, frozen=True, tag=True):
+    """Pay an admitted listen, at most `allowance_minor`. Answered by facts, never by a Refusal."""
+
+    session_id: str
+    user_id: str
+    device_id: str
+    song_id: str
+    artist_id: str
+    played_ms: int
+    tier: Tier
+    boost_bps: int
+    allowance_minor: int
+
+
+class ClosePool(msgspec.Struct, frozen=True, tag=True):
+    """Close the pool for good; what is left goes to `refund_account`."""
+
+    refund_account: str
+
+
+class GetPool(msgspec.Struct, frozen=True, tag=True):
+    """Query: the pool as it stands."""
+
+
+PoolCommand: TypeAlias = OpenPool | FundPool | PayListen | ClosePool | GetPool
+
+
+class PoolView(msgspec.Struct, frozen=True):
+    """A pool as it stands. `multiplier_bps` scales the base rate of a listen paid now."""
+
+    pool_id: str
+    name: str
+    status: PoolStatus
+    balance_minor: int
+    epoch: int
+    epoch_started_at_ms: int
+    epoch_ms: int
+    budget_minor: int
+    spent_minor: int
+    multiplier_bps: int
+
+
+class RewardPoolOpened(msgspec.Struct, frozen=True, tag=True):
+    """Public: a pool exists, still empty."""
+
+    pool_id: str
+    name: str
+    epoch_ms: int
+    at_ms: int
+
+
+class PoolEpochStarted(msgspec.Struct, frozen=True, tag=True):
+    """Journal only: a new epoch begins with the pool's balance as its budget."""
+
+    pool_id: str
+    epoch: int
+    started_at_ms: int
+    budget_minor: int
+
+
+class RewardPoolFunded(msgspec.Struct, frozen=True, tag=True):
+    """Public. `balance_minor` and `budget_minor` are as they stand afterwards."""
+
+    pool_id: str
+    funding_id: str
+    amount_minor: int
+    balance_minor: int
+    budget_minor: int
+    at_ms: int
+
+
+class RewardPaid(msgspec.Struct, frozen=True, tag=True):
+    """Public: a pool paid a listen into the listener's accrued balance."""
+
+    pool_id: str
+    session_id: str
+    user_id: str
+    device_id: str
+    song_id: str
+    reward_minor: int
+    played_ms: int
+    multiplier_bps: int
+    tier_bps: int
+    long_bps: int
+    boost_bps: int
+    capped: bool
+    policy_version: int
+    at_ms: int
+
+
+class ArtistShareAccrued(msgspec.Struct, frozen=True, tag=True):
+    """Public: the artist's share, on top of the listener's reward."""
+
+    pool_id: str
+    session_id: str
+    artist_id: str
+    song_id: str
+    share_minor: int
+    at_ms: int
+
+
+class PoolDrawn(msgspec.Struct, frozen=True, tag=True):
+    """Public, and says nothing of who was paid: the pool after a payment."""
+
+    pool_id: str
+    amount_minor: int
+    balance_minor: int
+    spent_minor: int
+    multiplier_bps: int
+    at_ms: int
+
+
+class ListenRewardRefused(msgspec.Struct, frozen=True, tag=True):
+    """Public: the pool did not pay. reason: pool-not-open, pool-depleted, nothing-to-pay."""
+
+    pool_id: str
+    session_id: str
+    user_id: str
+    reason: str
+    at_ms: int
+
+
+class RewardPoolDepleted(msgspec.Struct, frozen=True, tag=True):
+    """Public: the pool could not pay a reward in full and stops paying until it is funded."""
+
+    pool_id: str
+    balance_minor: int
+    at_ms: int
+
+
+class RewardPoolClosed(msgspec.Struct, frozen=True, tag=True):
+    """Public: the pool is closed and what was left returned."""
+
+    pool_id: str
+    returned_minor: int
+    at_ms: int
+
+
+PoolEvent: TypeAlias = (
+    RewardPoolOpened
+    | PoolEpochStarted
+    | RewardPoolFunded
+    | RewardPaid
+    | ArtistShareAccrued
+    | PoolDrawn
+    | ListenRewardRefused
+    | RewardPoolDepleted
+    | RewardPoolClosed
+)
+
+PUBLIC_POOL_EVENTS = frozenset(
+    {
+        RewardPoolOpened,
+        RewardPoolFunded,
+        RewardPaid,
+        ArtistShareAccrued,
+        PoolDrawn,
+        ListenRewardRefused,
+        RewardPoolDepleted,
+        RewardPoolClosed,
+    }
+)
