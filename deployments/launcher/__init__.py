@@ -1,0 +1,1 @@
+"""What `make run` starts on a bare machine, and how it is watched and ended."""

