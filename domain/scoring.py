@@ -1,11 +1,13 @@
 """How much a session looks like a bot: plain rules over its timeline of accepted beats.
 
-The signature is the seam for the compiled kernel over all live sessions: it takes the same timeline.
+The signature is the seam for the compiled kernel over all live sessions: it takes the same
+timeline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -50,7 +52,7 @@ def _impossible_bps(timeline: Sequence[TimelineBeat], policy: ScoringPolicy) -> 
 
 def _duplicate_bps(timeline: Sequence[TimelineBeat], policy: ScoringPolicy) -> int:
     """The share of beats that stood where the one before stood, though playback had moved on."""
-    pairs = list(zip(timeline, timeline[1:], strict=False))
+    pairs = list(pairwise(timeline))
     stuck = sum(
         a.position_ms == b.position_ms and abs(b.expected_ms - a.position_ms) > policy.drift_ms
         for a, b in pairs
@@ -62,7 +64,7 @@ def _regular_bps(timeline: Sequence[TimelineBeat], policy: ScoringPolicy) -> int
     """All or nothing: the pace never varied by what any network adds."""
     if len(timeline) < policy.min_jitter_beats:
         return 0
-    gaps = [b.at_ms - a.at_ms for a, b in zip(timeline, timeline[1:], strict=False)]
+    gaps = [b.at_ms - a.at_ms for a, b in pairwise(timeline)]
     centre = sorted(gaps)[len(gaps) // 2]
     deviation = sum(abs(gap - centre) for gap in gaps)
     return BPS if deviation <= policy.jitter_ms * len(gaps) else 0

@@ -10,7 +10,39 @@ from __future__ import annotations
 
 import msgspec
 
+from messages.errors import Invalid
+
 OUTSIDE = "outside:"
+
+
+class MalformedTransaction(Invalid):
+    """A ledger transaction breaks a rule on its own, whatever the balances are."""
+
+    code = "ledger-malformed"
+
+
+class BadAccountCode(MalformedTransaction):
+    """An account code is `<owner kind>:<owner id>:<purpose>/<currency>`."""
+
+    code = "ledger-account-code"
+
+
+class UnknownCurrency(MalformedTransaction):
+    """The ledger does not know this currency."""
+
+    code = "ledger-currency"
+
+
+class Unbalanced(MalformedTransaction):
+    """The postings of a transaction sum to zero in each currency."""
+
+    code = "ledger-unbalanced"
+
+
+class AmountTooLarge(MalformedTransaction):
+    """The amount, or the balance that it would lead to, is beyond what the ledger can hold."""
+
+    code = "ledger-amount"
 
 
 class Posting(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,8 @@ create table ledger.accounts (
     -- Both follow from the code, so that no account can be opened with the wrong rights. (As stored
     -- generated columns they nearly doubled the cost of changing a balance.)
     constraint accounts_derived check (
-        currency = split_part(code, '/', 2) and may_be_negative = starts_with(code, 'outside:')
+        currency = split_part(code, '/', 2) and currency <> ''
+        and may_be_negative = starts_with(code, 'outside:')
     ),
     constraint accounts_not_negative check (may_be_negative or balance >= 0)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
@@ -41,6 +42,7 @@ create table ledger.postings (
     account_id bigint not null,
     amount numeric(38, 0) not null,
     primary key (transaction_id, line),
+    constraint postings_line check (line >= 1),
     constraint postings_amount check (amount <> 0)
 );
 create index postings_statement on ledger.postings (account_id, transaction_id, line)
@@ -65,8 +67,45 @@ create trigger booked_only before update on ledger.accounts
     for each statement when (pg_trigger_depth() = 0)
     execute function ledger.refuse('A balance follows its postings: post to it.');
 
--- Seqscans are off in the two functions below because their plans are kept for the life of a
--- connection: one made while the tables were small would scan them when they have grown.
+-- Everything that posts begins here: opens the accounts that are missing and locks all of them. The
+-- caller's statements see what whoever held the locks before has committed (READ COMMITTED).
+--
+-- Deadlock-free: rows are inserted, then locked, in the order of their codes. New rows are inserted
+-- before any lock is taken, because an insert may have to wait for another's insert of the same code.
+--
+-- Seqscans are off in the functions below because their plans are kept for the life of a connection:
+-- one made while the tables were small would still scan them when they have grown.
+create function ledger.lock_for_posting(
+    codes text[],  -- distinct
+    keys bytea[],
+    out locked_codes text[],
+    out account_ids bigint[],
+    out balances text[],
+    out known_keys bytea[],  -- those of `keys` that were posted before
+    out new_ids bigint[]  -- a transaction id for each of `keys`, rising
+) language plpgsql set enable_seqscan = off as $$
+begin
+    if (select count(*) from ledger.accounts where code = any(codes)) < cardinality(codes) then
+        insert into ledger.accounts (code, currency, may_be_negative)
+        select c, split_part(c, '/', 2), starts_with(c, 'outside:')
+        from unnest(codes) c order by c collate "C"
+        on conflict (code) do nothing;
+    end if;
+    select array_agg(code), array_agg(id), array_agg(balance::text)
+    into locked_codes, account_ids, balances
+    from (
+        select code, id, balance from ledger.accounts where code = any(codes)
+        order by code for no key update
+    ) locked;
+    -- A key that is being posted elsewhere now is not missed: the same transaction has the same
+    -- accounts, so whoever posts it has committed by the time that we hold the locks.
+    select array_agg(key) into known_keys from ledger.transactions where key = any(keys);
+    select array_agg(nextval('ledger.transaction_ids')) into new_ids
+    from generate_series(1, cardinality(keys));
+end $$;
+
+-- Each posting of the statement belongs to a transaction of which all lines are here and sum to zero;
+-- then the balances follow.
 create function ledger.book() returns trigger language plpgsql set enable_seqscan = off as $$
 declare
     wrong record;
@@ -78,7 +117,19 @@ begin
     limit 1;
     if found then
         raise exception 'transaction %: postings sum to % %', wrong.transaction_id, wrong.amount,
-            coalesce(wrong.currency, '(no such account)') using errcode = '23514';
+            coalesce(wrong.currency, 'in no account') using errcode = '23514';
+    end if;
+    -- As many as belong, and none above: lines 1 to n, so that none can be added later.
+    select f.transaction_id, f.lines, t.lines as expected into wrong
+    from (
+        select transaction_id, count(*) as lines, max(line) as last
+        from fresh group by transaction_id
+    ) f left join ledger.transactions t on t.id = f.transaction_id
+    where t.lines is distinct from f.lines or t.lines <> f.last
+    limit 1;
+    if found then
+        raise exception 'transaction %: % postings where lines 1 to % belong',
+            wrong.transaction_id, wrong.lines, coalesce(wrong.expected, 0) using errcode = '23514';
     end if;
     update ledger.accounts a set balance = a.balance + d.amount
     from (select account_id, sum(amount) as amount from fresh group by account_id) d
@@ -87,3 +138,19 @@ begin
 end $$;
 create trigger book after insert on ledger.postings
     referencing new table as fresh for each statement execute function ledger.book();
+
+-- And no transaction without postings (`book` counts the lines of those that have any).
+create function ledger.complete() returns trigger language plpgsql set enable_seqscan = off as $$
+declare
+    wrong bigint;
+begin
+    select f.id into wrong from fresh f
+    where not exists (select from ledger.postings p where p.transaction_id = f.id)
+    limit 1;
+    if found then
+        raise exception 'transaction %: no postings', wrong using errcode = '23514';
+    end if;
+    return null;
+end $$;
+create trigger complete after insert on ledger.transactions
+    referencing new table as fresh for each statement execute function ledger.complete();

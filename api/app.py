@@ -1,0 +1,76 @@
+"""The HTTP gateway: one FastAPI application on which every context mounts its router."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from api import openapi, problems
+from api.edge import Edge
+from api.metrics import HttpMetrics
+from api.services import Services
+from api.songs import PUBLISH
+from api.uploads import FORM_OVERHEAD_BYTES
+
+# Asked in this order, so what is asked most comes first. A context has a module here once it has
+# routes.
+ROUTERS = ("discovery", "users", "music", "listening", "rewards", "health", "docs")
+VERSION = "0.1.0"
+OPENAPI_PATH = "/openapi.json"
+
+
+def create_app(services: Services) -> FastAPI:
+    """The gateway over `services`, which the caller opens and closes."""
+    settings = services.settings
+    app = _routes(settings.version)
+    app.state.services = services
+    app.state.metrics = HttpMetrics()
+    method, _, path = PUBLISH.partition(" ")
+    app.add_middleware(
+        Edge,
+        metrics=app.state.metrics,
+        max_body_bytes=settings.max_json_bytes,
+        limits={(method, path): settings.max_upload_bytes + FORM_OVERHEAD_BYTES},
+    )
+    return app
+
+
+def create_openapi() -> dict[str, Any]:
+    """The OpenAPI document, without any service."""
+    return _routes(VERSION).openapi()
+
+
+def _routes(version: str) -> FastAPI:
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=version,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    for name in ROUTERS:
+        if (router := _router(name)) is not None:
+            app.include_router(router)
+    document: dict[str, Any] = {}
+
+    def cached() -> dict[str, Any]:
+        if not document:
+            document.update(openapi.build(app, version))
+        return document
+
+    app.openapi = cached  # type: ignore[method-assign]
+    return app
+
+
+def _router(name: str) -> APIRouter | None:
+    module = f"api.{name}"
+    if find_spec(module) is None:
+        return None
+    router: APIRouter = import_module(module).router
+    return router

@@ -1,0 +1,58 @@
+"""Pages by cursor: the place after the last item shown, so that new items never shift a page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+from messages.errors import Invalid
+
+T = TypeVar("T")
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 20
+MAX_CURSOR_CHARS = 200
+MAX_MS = 2**63 - 1
+
+CursorQuery = Annotated[
+    str | None,
+    Query(description="`next_cursor` of the page before.", max_length=MAX_CURSOR_CHARS),
+]
+LimitQuery = Annotated[int, Query(description="Items on the page.", ge=1, le=MAX_LIMIT)]
+
+
+class BadCursor(Invalid):
+    """This cursor did not come from the page before."""
+
+    code = "cursor-invalid"
+
+
+class Page(BaseModel, Generic[T]):
+    """Some of the items, newest first."""
+
+    items: list[T]
+    next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+def encode_cursor(at_ms: int, item_id: str) -> str:
+    """The cursor after the item (at_ms, item_id)."""
+    raw = msgspec.msgpack.encode((at_ms, uuid.UUID(item_id).bytes))
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """(at_ms, item id). Raises BadCursor."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        at_ms, item = msgspec.msgpack.decode(raw, type=tuple[int, bytes])
+        if not 0 <= at_ms <= MAX_MS:
+            raise BadCursor
+        return at_ms, str(uuid.UUID(bytes=item))
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        raise BadCursor from None

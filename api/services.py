@@ -1,0 +1,103 @@
+"""The ports that the HTTP gateway stands on. Built by `deployments/`, faked or real in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+
+from integrations.audio import AudioInspector
+from integrations.passwords import Passwords
+from integrations.tokens import AccessTokens
+from storage.objects import ObjectStore
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from storage.database import Pool
+
+MIB = 1024 * 1024
+
+
+class EntityHandle(Protocol):
+    """A typed handle of the actor runtime, as far as HTTP needs it."""
+
+    async def ask(self, entity_id: str, command: Any, *, key: bytes, timeout_ms: int = ...) -> Any:
+        """The answer of the entity's owner. Raises messages.errors.*"""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A named thing that must work. `run` returns a word of detail, or raises.
+
+    critical: whether the gateway is not ready without it.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[str]]
+    critical: bool = True
+    timeout_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeEndpoints:
+    """Where WebSocket clients connect: `{host}` stands for the host the caller reached us by.
+
+    direct: the realtime replicas' own listeners, fastest.  fallback: through the HTTP port.
+    """
+
+    direct: tuple[str, ...]
+    fallback: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Limits and secrets of the gateway.
+
+    fingerprint_secret keys the digests of requests kept for idempotency, which may cover a
+    password: without it they could be guessed from a stolen table.
+    """
+
+    fingerprint_secret: bytes
+    upload_folder: Path
+    max_json_bytes: int = MIB
+    max_upload_bytes: int = 256 * MIB
+    upload_timeout_s: float = 600.0
+    scrape_timeout_s: float = 2.0
+    version: str = "0.1.0"
+    process_name: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route may use.
+
+    clock: epoch milliseconds.  new_id: a fresh UUID string.  handles: by entity kind name.
+    scrapers: by process name, each returning the Prometheus text of another process.
+    """
+
+    pool: Pool
+    objects: ObjectStore
+    audio: AudioInspector
+    passwords: Passwords
+    tokens: AccessTokens
+    settings: ApiSettings
+    clock: Callable[[], int]
+    new_id: Callable[[], str]
+    realtime: Callable[[], Awaitable[RealtimeEndpoints]]
+    redis: redis.asyncio.Redis | None = None
+    handles: Mapping[str, EntityHandle] = field(default_factory=dict)
+    health_checks: Sequence[HealthCheck] = ()
+    scrapers: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)
+
+
+def get_services(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]

@@ -1,0 +1,1 @@
+"""Rewards: the formula, pools that pay by schedule, daily limits, payouts of what accrued."""

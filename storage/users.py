@@ -1,0 +1,112 @@
+"""Users in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncpg
+import msgspec
+
+from domain.users import Registration
+from messages.users import EmailTaken, Role, UsernameTaken
+from storage.database import Connection, Pool
+
+_ADD = """
+insert into users.users
+    (user_id, username, username_key, email, email_key, password_hash, time_zone, locale,
+     created_at_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
+_COLUMNS = "user_id::text, username, email, role, points, time_zone, locale, created_at_ms"
+_GET = f"select {_COLUMNS} from users.users where user_id = $1"  # noqa: S608 - a constant
+_CREDENTIALS = """
+select user_id::text, password_hash, role from users.users
+where username_key = $1 or email_key = $1"""
+_SET_ROLE = "update users.users set role = $2 where user_id = $1"
+_LOCK_ROLE = "select role from users.users where user_id = $1 for update"
+_SET_HASH = "update users.users set password_hash = $3 where user_id = $1 and password_hash = $2"
+_GRANT = "update users.users set role = $2 where username_key = $1 returning user_id::text"
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user as stored, without the password's hash."""
+
+    user_id: str
+    username: str
+    email: str
+    role: Role
+    points: int
+    time_zone: str
+    locale: str
+    created_at_ms: int
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What a sign-in is checked against."""
+
+    user_id: str
+    password_hash: str
+    role: Role
+
+
+async def add_user(
+    connection: Connection, user_id: str, registration: Registration, password_hash: str, at_ms: int
+) -> None:
+    """Insert a user with role `user` and no points. Raises UsernameTaken or EmailTaken."""
+    r = registration
+    try:
+        await connection.execute(
+            _ADD,
+            user_id,
+            r.username,
+            r.username_key,
+            r.email,
+            r.email_key,
+            password_hash,
+            r.time_zone,
+            r.locale,
+            at_ms,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "users_email_key_key":
+            raise EmailTaken from None
+        if error.constraint_name == "users_username_key_key":
+            raise UsernameTaken from None
+        raise
+
+
+async def get_user(connection: Connection | Pool, user_id: str) -> User | None:
+    """The user, if there is one."""
+    row = await connection.fetchrow(_GET, user_id)
+    if row is None:
+        return None
+    return User(**{**row, "role": Role(row["role"])})
+
+
+async def find_credentials(connection: Connection | Pool, name: str) -> Credentials | None:
+    """The credentials behind a username or an e-mail address, in any case."""
+    row = await connection.fetchrow(_CREDENTIALS, name.lower())
+    if row is None:
+        return None
+    return Credentials(row["user_id"], row["password_hash"], Role(row["role"]))
+
+
+async def lock_role(connection: Connection, user_id: str) -> Role | None:
+    """The user's role, which no other transaction changes until this one ends."""
+    role = await connection.fetchval(_LOCK_ROLE, user_id)
+    return None if role is None else Role(role)
+
+
+async def set_role(connection: Connection, user_id: str, role: Role) -> None:
+    """Give the user another role. Access tokens already given keep theirs until they expire."""
+    await connection.execute(_SET_ROLE, user_id, role.value)
+
+
+async def grant_role(connection: Connection | Pool, username: str, role: Role) -> str | None:
+    """Give the user of that name a role (the operator's command). The user id, if there is one."""
+    found: str | None = await connection.fetchval(_GRANT, username.lower(), role.value)
+    return found
+
+
+async def replace_hash(
+    connection: Connection | Pool, user_id: str, old_hash: str, new_hash: str
+) -> None:
+    """Store the same password under newer hash parameters, unless it was changed meanwhile."""
+    await connection.execute(_SET_HASH, user_id, old_hash, new_hash)

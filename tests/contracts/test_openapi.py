@@ -1,0 +1,177 @@
+"""The committed OpenAPI document is fresh, whole, and what the gateway does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck as Check
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from api.app import create_openapi
+from api.problems import MEDIA_TYPE
+from api.services import HealthCheck
+from storage.database import Pool
+from tests.api_services import Api, make_services, open_api
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = 12  # an operation; enough to find a planted 500 (docs/contexts/api.md)
+SAFE_METHODS = ("get", "put", "post", "delete", "patch")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_committed_document_is_fresh(document: dict[str, Any]) -> None:
+    committed = json.loads((ROOT / "openapi.json").read_text(encoding="utf-8"))
+    assert committed == document, "run `make openapi`"
+
+
+def test_it_is_openapi_3_1_without_frameworks_own_errors(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):
+        place: Any = document
+        for part in reference.split("/"):
+            place = place[part]
+
+
+def test_every_operation_is_clean_for_generated_clients(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in operations(document):
+        where = f"{method} {path}"
+        assert re.fullmatch(r"[a-z][A-Za-z0-9]{2,40}", operation["operationId"]), where
+        assert operation["tags"], where
+        assert operation["summary"], where
+        assert operation["description"], where
+
+
+def test_every_failure_is_declared_as_a_problem(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        responses = operation["responses"]
+        assert {"400", "422", "500", "503"} <= set(responses), f"{method} {path}"
+        if "requestBody" in operation:
+            assert {"413", "415"} <= set(responses), f"{method} {path}"
+        if "security" in operation:
+            assert "401" in responses, f"{method} {path}"
+        for status, response in responses.items():
+            if int(status) >= 400 and path != "/health/ready":
+                name = response["$ref"].rsplit("/", 1)[1]
+                component = document["components"]["responses"][name]
+                assert list(component["content"]) == [MEDIA_TYPE]
+
+
+def test_what_creates_takes_an_idempotency_key(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        if method == "post" and path != "/api/v1/sessions":
+            names = {p["name"]: p["required"] for p in operation.get("parameters", ())}
+            assert names.get("Idempotency-Key") is True, f"{method} {path}"
+
+
+@pytest.fixture
+async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[Api]:
+    async def fine() -> str:
+        return "fine"
+
+    services = make_services(tmp_path, pool, health_checks=(HealthCheck("all", fine),))
+    async with open_api(services) as opened:
+        await opened.become_artist()
+        yield opened
+
+
+OWN = ("users", "music", "operations")  # contexts that need no entity hosts
+
+
+async def test_generated_requests_find_no_crash_and_no_undeclared_answer(
+    api: Api, document: dict[str, Any]
+) -> None:
+    """Schemathesis makes requests, good and bad; each answer must be one that is declared."""
+    schema = schemathesis.openapi.from_dict(document)
+    loop = asyncio.get_running_loop()
+    judged: list[str] = []
+
+    def exercise(operation: Any) -> None:
+        strategy = st.one_of(
+            operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE),
+            operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
+        )
+
+        @settings(max_examples=CASES, deadline=None, database=None, phases=[Phase.generate],
+                  suppress_health_check=list(Check))  # fmt: skip
+        @given(case=strategy)
+        def one(case: Any) -> None:
+            if (request := request_of(case, api)) is not None:
+                sending = api.client.send(request)
+                answer = asyncio.run_coroutine_threadsafe(sending, loop).result(20)
+                judge(document, operation, answer)
+                judged.append(operation.label)
+
+        one()
+
+    for found in schema.get_all_operations():
+        operation: Any = found.ok()  # type: ignore[union-attr]
+        if operation.tags and operation.tags[0] in OWN:
+            await asyncio.to_thread(exercise, operation)
+    assert len(set(judged)) >= 11, "operations that were really asked"
+    assert len(judged) >= 5 * len(set(judged)), "most generated requests can be sent"
+
+
+def request_of(case: Any, api: Api) -> httpx.Request | None:
+    """The generated case as httpx sends it; None if no client could send it at all."""
+    sent = case.as_transport_kwargs(base_url="http://api.test")
+    wanted = ("method", "url", "params", "json", "data", "files")
+    arguments = {k: sent[k] for k in wanted if sent.get(k) is not None}
+    if not isinstance(arguments.get("data", {}), dict):
+        arguments["content"] = arguments.pop("data")
+    headers = {"Authorization": f"Bearer {api.token}", **dict(sent.get("headers") or {})}
+    try:
+        arguments["headers"] = {
+            str(k): str(v).encode("latin-1") for k, v in headers.items() if v is not None
+        }
+        return httpx.Request(**arguments)
+    except (UnicodeError, ValueError, TypeError, httpx.InvalidURL):
+        return None
+
+
+def judge(document: dict[str, Any], operation: Any, answer: httpx.Response) -> None:
+    import jsonschema_rs
+
+    where = f"{answer.request.method} {answer.request.url} → {answer.status_code}"
+    assert answer.status_code < 500, f"{where}: {answer.text}"
+    media = answer.headers.get("content-type", "").split(";")[0]
+    if answer.status_code in {404, 405} and answer.json()["code"] in {
+        "no-such-route", "method-not-allowed",
+    }:  # fmt: skip
+        return  # the generated path was another route's
+    declared = document["paths"][operation.path][operation.method]["responses"]
+    assert str(answer.status_code) in declared, f"{where} is not declared: {answer.text}"
+    response = declared[str(answer.status_code)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
+    content = response.get("content", {})
+    if not content:
+        return
+    assert media in content or "*/*" in content, f"{where}: {media}"
+    if "json" in media:
+        wanted = {**content[media]["schema"], "components": document["components"]}
+        jsonschema_rs.validate(wanted, answer.json())
