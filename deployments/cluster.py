@@ -23,7 +23,7 @@ STOP_SECONDS = 15.0
 Report = Callable[[str], None]
 
 
-class EngineFailed(Exception):
+class EngineFailed(Exception):  # noqa: N818 - reads as the event it is
     """The engine did not come up; the message is the operator's one line."""
 
 

@@ -1,4 +1,4 @@
-"""The engine process: Ray, the actors and the Serve applications, on one machine or a cluster.
+"""The engine process: Ray, its actors and the Serve application, on one machine.
 
 `make run` starts it as a child (`python -m deployments.engine`), so that a broken Ray node can be
 replaced without touching PostgreSQL, Valkey or the operator's terminal. It speaks to its parent in
@@ -7,6 +7,7 @@ lines on standard output: `step <what>`, `ready`, `failed <why>`.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -51,29 +52,23 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._bus_worker: Any = None
 
     def start(self, report: Report) -> None:
         """Bring the engine up and return when it answers. Raises what went wrong."""
         os.environ.update(serve_environment(self._settings))
         report("Ray")
         self._connect()
-        report("entity hosts and the event bus")
-        self._start_actors()
-        report("HTTP gateway and realtime door")
-        self._start_applications()
+        report("event bus")
+        self._start_bus()
+        report("HTTP gateway")
+        self._start_gateway()
 
     def _connect(self) -> None:
         import ray
 
         settings = self._settings
         environment = {**serve_environment(settings), "PYTHONPATH": str(ROOT)}
-        if settings.ray_address:
-            # On a cluster every node gets the code with the job.
-            excludes = [".git", ".venv", ".vibestream", "**/node_modules", "tests", "demo"]
-            runtime_env = {"working_dir": str(ROOT), "excludes": excludes}
-            runtime_env["env_vars"] = serve_environment(settings)  # type: ignore[assignment]
-            ray.init(settings.ray_address, namespace="vibestream", runtime_env=runtime_env)
-            return
         ray.init(
             namespace="vibestream",
             num_cpus=max(2, os.cpu_count() or 2),
@@ -82,43 +77,37 @@ class Engine:
             dashboard_port=settings.dashboard_port,
             object_store_memory=128 * 1024 * 1024,
             log_to_driver=False,
-            logging_level="warning",
+            logging_level=logging.WARNING,
             runtime_env={"env_vars": environment},
         )
 
-    def _start_actors(self) -> None:
+    def _start_bus(self) -> None:
         import ray
 
-        from deployments.composition import prepare_placement
-        from deployments.ray_actors import start_bus_worker, start_host, start_supervisor
-        from deployments.topology import host_specs
+        from deployments.ray_parts import start_bus_worker
 
-        prepare_placement(self._settings)
-        actors = [start_host(s, self._settings) for s in host_specs(self._settings.hosts_per_group)]
-        actors += [start_bus_worker(self._settings), start_supervisor(self._settings)]
-        ray.get([actor.health.remote() for actor in actors], timeout=READY_SECONDS)
+        self._bus_worker = start_bus_worker(self._settings)
+        ray.get(self._bus_worker.health.remote(), timeout=READY_SECONDS)
 
-    def _start_applications(self) -> None:
+    def _start_gateway(self) -> None:
         from ray import serve
 
-        from deployments import serve_apps
+        from deployments.ray_parts import GATEWAY_APP, gateway_application
 
         settings = self._settings
-        serve.start(
-            proxy_location="EveryNode" if settings.ray_address else "HeadOnly",
-            http_options={"host": settings.http_host, "port": settings.http_port},
-        )
-        realtime = serve_apps.realtime_application(settings)
-        gateway = serve_apps.gateway_application(settings)
-        prefix = serve_apps.REALTIME_PREFIX
-        serve.run(realtime, name=serve_apps.REALTIME_APP, route_prefix=prefix, blocking=False)
-        serve.run(gateway, name=serve_apps.GATEWAY_APP, route_prefix="/", blocking=False)
+        http = {"host": settings.http_host, "port": settings.http_port}
+        serve.start(proxy_location="HeadOnly", http_options=http)
+        serve.run(gateway_application(settings), name=GATEWAY_APP, route_prefix="/")
+
+    def nudge(self) -> None:
+        """Ask the bus worker for its health, which starts it again after Ray restarted it."""
+        self._bus_worker.health.remote()
 
     def is_broken(self) -> bool:
         """Whether a process without which Ray cannot go on has died."""
         import ray
 
-        node: Any = ray._private.worker._global_node  # noqa: SLF001 - Ray offers no public form
+        node: Any = ray._private.worker._global_node
         return node is None or any(name in ESSENTIAL_PROCESSES for name, _ in node.dead_processes())
 
     def stop(self) -> None:
@@ -150,6 +139,7 @@ def main() -> int:
         if engine.is_broken() or os.getppid() != parent:
             _say("failed the Ray node died")
             return 1
+        engine.nudge()
         time.sleep(WATCH_SECONDS)
     engine.stop()
     return 0

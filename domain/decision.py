@@ -12,7 +12,7 @@ E_co = TypeVar("E_co", covariant=True)
 
 
 class Remind(msgspec.Struct, frozen=True):
-    """Set the entity's durable timer `name` to `due_at_ms`, replacing an earlier one of that name."""
+    """Set the entity's durable timer `name` to `due_at_ms`, replacing one of that name."""
 
     name: str
     due_at_ms: int

@@ -12,7 +12,7 @@
         ├── Overloaded      a bounded queue is full
         └── Unavailable     the owner or a store cannot be reached
 
-Contexts add leaves with their own stable `code`. The tree knows no HTTP: `api/problems.py` holds the
+Contexts add leaves with their own stable `code`. The tree knows no HTTP: `api/problems.py` has the
 only table from classes to status codes. Codes are part of the public contract: never reuse one.
 """
 
@@ -35,7 +35,7 @@ class VibeStreamError(Exception):
         self.params: dict[str, str | int] = params
 
 
-class Refusal(VibeStreamError):
+class Refusal(VibeStreamError):  # noqa: N818 - the domain's word
     """The command was refused and nothing changed."""
 
     code = "refused"
@@ -89,7 +89,7 @@ class InsufficientFunds(Conflict):
     code = "insufficient-funds"
 
 
-class Transient(VibeStreamError):
+class Transient(VibeStreamError):  # noqa: N818
     """Nothing was decided; send the same command again."""
 
     code = "transient"

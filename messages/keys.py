@@ -6,10 +6,12 @@ is what lets a retry after a crash find the answer that was recorded for it.
 
 from __future__ import annotations
 
+import re
 import uuid
 from hashlib import blake2b
 
 KEY_BYTES = 16
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def derive_key(*parts: str | int | bytes) -> bytes:
@@ -34,3 +36,8 @@ def partition_of(entity_id: str, partitions: int) -> int:
     """The partition that owns an entity. Stable for ever: changing it moves every entity."""
     digest = blake2b(entity_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % partitions
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical form, as all ids of the platform are."""
+    return _ID.fullmatch(text) is not None

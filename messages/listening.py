@@ -6,6 +6,7 @@ Positions and durations are milliseconds of the song; moments are epoch millisec
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from messages.errors import Conflict, Invalid, Limited, NotFound
 STREAM = "listening"
 NONCE_BYTES = 31  # below the order of the BN254 scalar field, so that a nonce is one field element
 ENTROPY_BYTES = 32
+DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class Tier(StrEnum):

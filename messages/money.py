@@ -1,4 +1,4 @@
-"""Money as integers: minor units and a currency. Shares are whole numbers in a currency of their own."""
+"""Money as integers: minor units and a currency. Shares are whole numbers of their own currency."""
 
 from __future__ import annotations
 

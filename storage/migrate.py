@@ -32,7 +32,7 @@ create table if not exists migrations.applied (
 )"""
 
 
-class MigrationDrift(Exception):
+class MigrationDrift(Exception):  # noqa: N818
     """A migration that already ran was edited. Write a new one instead."""
 
 
@@ -49,7 +49,9 @@ async def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
     try:
         # The blocking form would deadlock with CREATE INDEX CONCURRENTLY, which waits for all
         # transactions that hold a snapshot; the try form holds none while it waits.
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
+        while not await connection.fetchval(  # noqa: ASYNC110 - the lock has no event to await
+            "select pg_try_advisory_lock($1)", ADVISORY_LOCK
+        ):
             await asyncio.sleep(0.05)
         return await _apply_missing(connection, folder)
     finally:

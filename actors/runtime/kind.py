@@ -1,4 +1,4 @@
-"""The contract of an entity kind: what a context supplies so that the runtime can own its entities."""
+"""The contract of an entity kind: what a context supplies for a runtime to own its entities."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class EntityKind(ABC, Generic[S, C, E]):
 
     name: in the journal and in placement; never changes.  stream: the bus stream of its events.
     command_type, event_type, state_type: what msgspec decodes (tagged unions for the first two).
+    answer_type: what callers get decoded; with Any, plain dicts and lists.
+    queries: command classes that never change anything. They cost no look-up of their key.
     public: event classes that go to the bus; the others stay in the journal.
     partitions: fixed for ever.  snapshot_every: events between two snapshots of an entity.
     """
@@ -40,6 +42,8 @@ class EntityKind(ABC, Generic[S, C, E]):
     command_type: ClassVar[Any]
     event_type: ClassVar[Any]
     state_type: ClassVar[Any]
+    answer_type: ClassVar[Any] = Any
+    queries: ClassVar[frozenset[type]] = frozenset()
     public: ClassVar[frozenset[type]] = frozenset()
     partitions: ClassVar[int] = 64
     snapshot_every: ClassVar[int] = 100
@@ -50,7 +54,11 @@ class EntityKind(ABC, Generic[S, C, E]):
 
     @abstractmethod
     def decide(self, state: S, command: C, now_ms: int) -> Decision[E]:
-        """What the command does. Raises a Refusal to say no; must not change `state`."""
+        """What the command does. Raises a Refusal to say no; must not change `state`.
+
+        It may be asked again about a command when the batch around it could not be committed.
+        A decision that moves value has events: they are the record that it happened.
+        """
 
     @abstractmethod
     def evolve(self, state: S, event: E) -> S:
@@ -60,12 +68,15 @@ class EntityKind(ABC, Generic[S, C, E]):
         """Ledger transactions that must succeed before `decide` is asked (holds, payments in).
 
         They are posted set-based for the whole batch. Where the ledger refuses one, the command is
-        answered with InsufficientFunds and not decided; where `decide` then refuses, they are undone.
+        answered with InsufficientFunds and not decided; where `decide` refuses, they are undone.
         """
         return ()
 
     def reminded(self, name: str, due_at_ms: int) -> C:
-        """The command that a due timer becomes. Kinds that set timers override it."""
+        """The command that a due timer becomes. Kinds that set timers override it.
+
+        A timer is done with when its command was decided or refused. `due_at_ms` is as it was set.
+        """
         raise NotImplementedError(f"{type(self).__name__} sets no timers")
 
     def channels(self, entity_id: str, event: E) -> tuple[str, ...]:

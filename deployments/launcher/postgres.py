@@ -54,6 +54,11 @@ class EmbeddedPostgres(EmbeddedServer):
         password = quote((self.folder / "password").read_text("ascii").strip())
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
+    def running_url(self) -> str:
+        """The URL of the server that another process runs in this folder."""
+        self.port = int((self.folder / "port").read_text("ascii"))
+        return self.url
+
     @property
     def _data(self) -> Path:
         return self.folder / "data"
@@ -69,13 +74,14 @@ class EmbeddedPostgres(EmbeddedServer):
         guard = [str(os.getpid()), str(int(signal.SIGKILL)), mode]
         options = ["-U", USER, "--encoding=UTF8", "--locale=C.UTF-8", f"--pwfile={password}"]
         options += ["--auth-host=scram-sha-256", "--auth-local=scram-sha-256"]
-        made = subprocess.run(
-            [sys.executable, "-I", str(SPAWN), *guard, str(binaries() / "initdb"), "-D", str(self._data), *options],
+        initdb = [str(binaries() / "initdb"), "-D", str(self._data), *options]
+        made = subprocess.run(  # noqa: S603 - our own program and paths
+            [sys.executable, "-I", str(SPAWN), *guard, *initdb],
             cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
-        )  # fmt: skip
+        )
         if made.returncode != 0:
             lines = (made.stderr.strip() or made.stdout.strip()).splitlines()
             raise LaunchError(f"PostgreSQL cannot make {self._data}: {_reason(lines)}")
@@ -89,7 +95,11 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _is_ready(self) -> bool:
         lines = self._lock_lines()
-        return len(lines) > STATE_LINE and lines[STATE_LINE].strip() == "ready" and self._is_ours(lines)
+        return (
+            len(lines) > STATE_LINE
+            and lines[STATE_LINE].strip() == "ready"
+            and self._is_ours(lines)
+        )
 
     def _lock_lines(self) -> list[str]:
         try:

@@ -1,4 +1,4 @@
-"""A server as a direct child: started, watched, restarted, ended. What PostgreSQL and Valkey share."""
+"""A server as a direct child: started, watched, ended. What PostgreSQL and Valkey share."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class EmbeddedServer(ABC):
         mode = "unprivileged" if os.geteuid() == 0 else "plain"
         guard = [str(os.getpid()), str(int(self.stop_signal)), mode]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own program and paths
                 [sys.executable, "-I", str(SPAWN), *guard, *self._command()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -154,5 +154,7 @@ class EmbeddedServer(ABC):
         note.write_text(str(self.port), "ascii")
 
     def _last_log_line(self) -> str:
-        lines = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
+        lines = (
+            self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
+        )
         return lines[-1] if lines else "no output"

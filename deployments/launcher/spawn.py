@@ -4,8 +4,8 @@
 
 A separate program because the same steps between fork and exec of a threaded parent may deadlock.
 On Linux the kernel sends SIGNAL when the parent dies (prctl PR_SET_PDEATHSIG); elsewhere the server
-is watched by its parent alone. MODE `unprivileged` enters a user namespace in which root is mapped to
-nobody: PostgreSQL refuses to run as root, and this needs neither a new account nor a chown.
+is watched by its parent alone. MODE `unprivileged` enters a user namespace in which root is mapped
+to nobody: PostgreSQL refuses to run as root, and this needs neither a new account nor a chown.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum))
         if os.getppid() != int(parent):
             sys.exit("the parent is gone")
-    os.execv(program, [program, *rest])
+    os.execv(program, [program, *rest])  # noqa: S606 - the launcher's own program
 
 
 if __name__ == "__main__":

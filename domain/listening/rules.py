@@ -13,7 +13,9 @@ from domain.listening import session as facts
 from domain.listening.ending import STALE_TIMER, Outcome, close, finish
 from domain.listening.session import Listening, Session
 from domain.policy import BPS, ListeningPolicy
+from messages.keys import is_id
 from messages.listening import (
+    DEVICE_ID,
     ENTROPY_BYTES,
     BadSession,
     Beat,
@@ -56,6 +58,8 @@ def _start(
     policy: ListeningPolicy, state: Listening, command: StartListening, now_ms: int
 ) -> Outcome:
     _check_start(policy, command)
+    if not is_id(state.user_id) or not DEVICE_ID.fullmatch(state.device_id):
+        raise BadSession("the entity is not <user id>:<device id>", field="device_id")
     ending: tuple[ListeningEvent, ...] = ()
     if (old := state.session) is not None:
         if old.session_id == command.session_id:
@@ -87,8 +91,9 @@ def _check_start(policy: ListeningPolicy, command: StartListening) -> None:
         raise BadSession("the boost is out of range", field="boost_bps")
     if len(command.entropy) != ENTROPY_BYTES:
         raise BadSession(f"entropy must be {ENTROPY_BYTES} bytes", field="entropy")
-    if not command.session_id or not command.song_id or not command.artist_id:
-        raise BadSession("an id is missing", field="session_id")
+    for field in ("session_id", "song_id", "artist_id", "pool_id"):
+        if not is_id(getattr(command, field)):
+            raise BadSession("this is not an id", field=field)
 
 
 def _beat(policy: ListeningPolicy, state: Listening, command: Beat, now_ms: int) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a listen pays and how a pool's multiplier follows its schedule: exact integers throughout."""
+"""What a listen pays and how a pool's multiplier follows its schedule: exact integers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def factors(
 
 
 def reward_minor(policy: RewardPolicy, played_ms: int, by: Factors) -> int:
-    """Base rate × minutes × multiplier × tier × long bonus × boost, rounded down once, at the end."""
+    """Base rate by minutes, multiplier, tier, long bonus, boost; rounded down once, at the end."""
     product = policy.base_minor_per_minute * played_ms
     product *= by.multiplier_bps * by.tier_bps * by.long_bps * by.boost_bps
     return product // (MINUTE_MS * BPS**4)

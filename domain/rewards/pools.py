@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from domain.decision import Decision
 from domain.policy import RewardPolicy
 from domain.rewards import formula
-from messages.keys import derive_key
+from messages.keys import derive_key, is_id
 from messages.ledger import LedgerTransaction, Posting, transfer
 from messages.rewards import (
     CURRENCY,
@@ -129,8 +129,8 @@ def _open(policy: RewardPolicy, state: Pool, command: OpenPool, now_ms: int) -> 
         raise BadPool("the name is empty or too long", field="name")
     if not policy.min_epoch_ms <= command.epoch_ms <= policy.max_epoch_ms:
         raise BadPool("the epoch's length is out of range", field="epoch_ms")
-    if command.pool_id != state.pool_id:
-        raise BadPool("the pool's id is not the entity's", field="pool_id")
+    if command.pool_id != state.pool_id or not is_id(state.pool_id):
+        raise BadPool("this is not the entity's id", field="pool_id")
     event = RewardPoolOpened(state.pool_id, name, command.epoch_ms, now_ms)
     return Decision((event,), view(policy, evolve(state, event), now_ms))
 
@@ -141,9 +141,9 @@ def _fund(policy: RewardPolicy, state: Pool, command: FundPool, now_ms: int) -> 
         raise BadAmount(limit_minor=policy.max_funding_minor)
     if not _is_source(command.source_account):
         raise BadAmount("the source is not an account of the reward currency")
-    # Money that arrives in an empty pool starts the clock: otherwise the time in which there was
-    # nothing to spend would count as thrift.
-    fresh = state.balance_minor == 0
+    # Money that arrives in a pool that could not pay starts the clock: otherwise the time in which
+    # there was nothing to spend would count as thrift.
+    fresh = state.balance_minor == 0 or state.status is PoolStatus.DEPLETED
     before = _start_epoch(state, now_ms) if fresh else _next_epoch(state, now_ms)
     state = _after(state, before)
     funded = RewardPoolFunded(

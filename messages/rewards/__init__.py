@@ -19,8 +19,11 @@ from messages.rewards.accounts import (
     PayeeKind,
     accrued_account,
     available_account,
+    earnings_channel,
+    payee_channel,
     payee_id,
     pool_account,
+    pool_channel,
 )
 from messages.rewards.errors import (
     BadAmount,
@@ -159,6 +162,9 @@ __all__ = [
     "StreakView",
     "accrued_account",
     "available_account",
+    "earnings_channel",
+    "payee_channel",
     "payee_id",
     "pool_account",
+    "pool_channel",
 ]

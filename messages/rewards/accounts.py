@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from messages.ledger import account
+from messages.users import user_channel
 
 STREAM = "rewards"
 CURRENCY = "VIBES"
@@ -40,3 +41,19 @@ def available_account(payee_id: str) -> str:
 def payee_id(kind: PayeeKind, owner_id: str) -> str:
     """The entity id of a payee, which is also the head of its account codes."""
     return f"{kind.value}:{owner_id}"
+
+
+def pool_channel(pool_id: str) -> str:
+    """The realtime channel of what everyone may know of one pool."""
+    return f"pool:{pool_id}"
+
+
+def earnings_channel(artist_id: str) -> str:
+    """The realtime channel of what only the artist may know: shares and payouts."""
+    return f"earnings:{artist_id}"
+
+
+def payee_channel(payee_id: str) -> str:
+    """The private channel of a payee: the user's own, or the artist's earnings."""
+    kind, _, owner_id = payee_id.partition(":")
+    return user_channel(owner_id) if kind == PayeeKind.USER.value else earnings_channel(owner_id)

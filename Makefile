@@ -1,0 +1,58 @@
+# VibeStream: `make help` lists the verbs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' ' -f1)
+
+.PHONY: help setup run verify test test-fast check fmt openapi lock bench clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make the virtual environment from the hashed locks (skipped when nothing changed)
+
+$(STAMP): requirements-dev.lock
+	@echo "Preparing $(VENV) from requirements-dev.lock (a minute or two the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "VibeStream needs Python 3.11 or newer, found " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@rm -f $(VENV)/.installed-* && touch $@
+
+run: setup ## start everything and stay up until Ctrl-C
+	@exec $(BIN)/python -m deployments.cli run
+
+verify: setup ## derive every balance again and print any difference
+	@$(BIN)/python -m deployments.cli verify
+
+test: setup ## everything a change must pass
+	$(BIN)/python -m pytest -q
+
+test-fast: setup ## the tests that need neither Ray nor a killed process
+	$(BIN)/python -m pytest -q -m "not slow and not chaos and not ray"
+
+check: setup ## format, lint, types, import arrows, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+fmt: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi: setup ## write openapi.json from the code
+	$(BIN)/python -m deployments.cli openapi
+
+bench: setup ## one benchmark: make bench NAME=ledger
+	@test -n "$(NAME)" || { echo "Say which: make bench NAME=ledger|bus"; exit 2; }
+	$(BIN)/python -m benchmarks.$(NAME)
+
+lock: setup ## compile the locks: hashes, no addresses
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements.in -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.lock
+
+clean: ## remove caches (never data)
+	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

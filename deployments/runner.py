@@ -1,0 +1,166 @@
+"""`make run`: PostgreSQL, Valkey, migrations, the engine; watched, brought back, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import typer
+
+from deployments.cluster import EngineFailed, EngineProcess
+from deployments.launcher.postgres import EmbeddedPostgres
+from deployments.launcher.server import EmbeddedServer, LaunchError, is_free
+from deployments.launcher.valkey import EmbeddedValkey
+from deployments.settings import Settings
+from storage.database import CONNECTION_ERRORS
+from storage.migrate import MigrationDrift, migrate
+
+MIN_FREE_BYTES = 512 * 1024 * 1024
+WATCH_SECONDS = 0.5
+
+
+def run(settings: Settings) -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit status. Failures are one line on stderr."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_locked(settings.folder))
+            _check_machine(settings)
+            servers = _start_servers(settings, stack)
+            _step("migrations", time.monotonic(), _migrated(settings))
+            engine = _engine(settings)
+            stack.callback(_goodbye, engine)
+            engine.start(lambda text: typer.echo(f"  … {text}"))
+            _welcome(settings)
+            _watch(servers, engine)
+    except KeyboardInterrupt:
+        typer.echo("VibeStream has stopped.")
+        return 0
+    except (LaunchError, EngineFailed, MigrationDrift) as error:
+        typer.echo(f"error: {error}", err=True)
+        return 1
+    return 0
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One VibeStream a data folder. The kernel frees the lock of a dead owner, so none is stale."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file: IO[str] = (folder / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise LaunchError(f"the data folder {folder} cannot be used: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise LaunchError(f"{folder} is in use by another VibeStream (pid {owner})") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a VibeStream holds the data folder now."""
+    try:
+        with (folder / "lock").open("r+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _check_machine(settings: Settings) -> None:
+    for name, port in (("HTTP", settings.http_port), ("dashboard", settings.dashboard_port)):
+        if not is_free(port):
+            variable = f"VIBESTREAM_{name.upper()}_PORT"
+            raise LaunchError(f"the {name} port {port} is taken; choose another with {variable}")
+    if shutil.disk_usage(settings.folder).free < MIN_FREE_BYTES:
+        raise LaunchError(f"the disk of {settings.folder} is full (less than 512 MiB are free)")
+
+
+def _start_servers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]:
+    """Embedded servers for what has no URL; their URLs go into the settings."""
+    servers: list[EmbeddedServer] = []
+    if not settings.postgres_url:
+        servers.append(EmbeddedPostgres(settings.folder / "postgres"))
+    if not settings.redis_url:
+        servers.append(EmbeddedValkey(settings.folder / "valkey"))
+    for server in servers:
+        began = time.monotonic()
+        stack.enter_context(server)
+        _step(server.title, began, f"on port {server.port}")
+        if isinstance(server, EmbeddedPostgres):
+            settings.postgres_url = server.url
+        else:
+            settings.redis_url = server.url
+    return servers
+
+
+def _migrated(settings: Settings) -> str:
+    try:
+        applied = asyncio.run(migrate(settings.postgres_url))
+    except CONNECTION_ERRORS as error:
+        raise LaunchError(f"PostgreSQL cannot be reached: {error}") from error
+    return f"{len(applied)} applied" if applied else "up to date"
+
+
+def _engine(settings: Settings) -> EngineProcess:
+    environment = {
+        "VIBESTREAM_POSTGRES_URL": settings.postgres_url,
+        "VIBESTREAM_REDIS_URL": settings.redis_url,
+        "VIBESTREAM_DATA_DIR": str(settings.folder),
+    }
+    return EngineProcess(environment, settings.folder / "engine.log")
+
+
+def _watch(servers: list[EmbeddedServer], engine: EngineProcess) -> None:
+    """Bring back whatever dies. A fixed port lets clients find a server again."""
+    while True:
+        time.sleep(WATCH_SECONDS)
+        for server in servers:
+            if not server.is_alive():
+                typer.echo(f"{server.title} died; starting it again")
+                server.start()
+        if not engine.is_alive():
+            typer.echo(f"the engine died ({engine.last_words}); starting another")
+            engine.stop()
+            engine.start(lambda text: typer.echo(f"  … {text}"))
+
+
+def _step(what: str, began: float, detail: str) -> None:
+    typer.echo(f"  ✓ {what} {detail} ({time.monotonic() - began:.1f} s)")
+
+
+def _welcome(settings: Settings) -> None:
+    address = f"http://{settings.http_host}:{settings.http_port}"
+    typer.echo(
+        f"VibeStream is running.\n  API            {address}/api/v1\n"
+        f"  documentation  {address}/docs and {address}/redoc\n"
+        f"  readiness      {address}/health/ready\n"
+        f"  Ray dashboard  http://127.0.0.1:{settings.dashboard_port}"
+        " (token: .venv/bin/ray get-auth-token)\nCtrl-C stops it.",
+    )
+
+
+def _goodbye(engine: EngineProcess) -> None:
+    typer.echo("stopping …")
+    engine.stop()

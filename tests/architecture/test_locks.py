@@ -1,0 +1,39 @@
+"""The locks carry hashes and no addresses; the rooms import downwards only."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_holds_no_address(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert not re.search(r"://|--index-url|--find-links|@ file", text)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_a_hash(name: str) -> None:
+    pins = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text("utf-8").strip())
+    assert len(pins) > 50
+    assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+
+
+def test_inputs_are_pinned_exactly() -> None:
+    for name in ("requirements.in", "requirements-dev.in"):
+        for line in (ROOT / name).read_text("utf-8").splitlines():
+            if line and not line.startswith(("#", "-r")):
+                assert "==" in line, f"{name}: {line}"
+
+
+def test_import_arrows() -> None:
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    found = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
