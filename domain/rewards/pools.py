@@ -81,9 +81,9 @@ def reserve(state: Pool, command: PoolCommand) -> tuple[LedgerTransaction, ...]:
     """A funding is the one thing that takes money from elsewhere: the ledger decides first."""
     if not isinstance(command, FundPool) or command.amount_minor <= 0:
         return ()
-    target = pool_account(state.pool_id)
-    if not _is_source(command.source_account) or command.source_account == target:
+    if not _is_other(state, command.source_account):
         return ()
+    target = pool_account(state.pool_id)
     key = derive_key("pool-funding", state.pool_id, command.funding_id)
     cause = f"pool-funding:{command.funding_id}"
     return (
@@ -139,8 +139,8 @@ def _fund(policy: RewardPolicy, state: Pool, command: FundPool, now_ms: int) -> 
     _require_usable(state)
     if not 0 < command.amount_minor <= policy.max_funding_minor:
         raise BadAmount(limit_minor=policy.max_funding_minor)
-    if not _is_source(command.source_account):
-        raise BadAmount("the source is not an account of the reward currency")
+    if not _is_other(state, command.source_account):
+        raise BadAmount("the source is not another account of the reward currency")
     # Money that arrives in a pool that could not pay starts the clock: otherwise the time in which
     # there was nothing to spend would count as thrift.
     fresh = state.balance_minor == 0 or state.status is PoolStatus.DEPLETED
@@ -242,7 +242,7 @@ def _refused(
 def _close(policy: RewardPolicy, state: Pool, command: ClosePool, now_ms: int) -> Outcome:
     _require_usable(state)
     source = pool_account(state.pool_id)
-    if not _is_source(command.refund_account) or command.refund_account == source:
+    if not _is_other(state, command.refund_account):
         raise BadPool("what is left needs another account", field="refund_account")
     event = RewardPoolClosed(state.pool_id, state.balance_minor, now_ms)
     back: tuple[LedgerTransaction, ...] = ()
@@ -275,9 +275,11 @@ def _require_usable(state: Pool) -> None:
         raise PoolClosed(pool_id=state.pool_id)
 
 
-def _is_source(account_code: str) -> bool:
+def _is_other(state: Pool, account_code: str) -> bool:
+    """Whether the code names another account of the reward currency."""
     head, _, currency = account_code.partition("/")
-    return currency == CURRENCY and head.count(":") == 2
+    another = account_code != pool_account(state.pool_id)
+    return another and currency == CURRENCY and head.count(":") == 2
 
 
 def _multiplier(policy: RewardPolicy, state: Pool, now_ms: int) -> int:
