@@ -1,0 +1,68 @@
+"""Each event's JSON is pinned: journals and streams hold it for ever.
+
+A change that breaks one of these files breaks what is stored. Add a field with a default instead,
+keep the old file as it is, and pin the new form beside it (`Event.2.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from messages.listening import EndReason, ListeningEvent, Tier
+from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
+
+FOLDER = Path(__file__).parent
+UNIONS = {"listening": [ListeningEvent], "rewards": [PoolEvent, ListenerEvent, PayeeEvent]}
+KINDS = {
+    (context, kind): union
+    for context, unions in UNIONS.items()
+    for union in unions
+    for kind in typing.get_args(union)
+}
+# A value for each field, by its name or else its type.
+NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5}
+TYPED = {bool: True, bytes: b"\x00\xff" * 16, Tier: Tier.PREMIUM, EndReason: EndReason.STALE}
+
+
+def sample(kind: type[msgspec.Struct]) -> msgspec.Struct:
+    """An event with a telling value in each field."""
+    hints = typing.get_type_hints(kind)
+    values = [value(name, hints[name], place) for place, name in enumerate(kind.__struct_fields__)]
+    return kind(*values)
+
+
+def value(name: str, hint: typing.Any, place: int) -> object:
+    if name in NAMED:
+        return f"0197a000-0000-7000-8000-{NAMED[name]:012d}"
+    if hint in TYPED:
+        return TYPED[hint]
+    if hint is int:
+        return 1_790_000_000_000 + place if name.endswith("at_ms") else 1_000 + place
+    return "some " + name if hint is str else ("one", "two")
+
+
+@pytest.mark.parametrize(("context", "kind"), KINDS, ids=lambda v: getattr(v, "__name__", v))
+def test_an_event_is_written_as_it_always_was(context: str, kind: type[msgspec.Struct]) -> None:
+    golden = FOLDER / context / f"{kind.__name__}.json"
+    written = json.loads(msgspec.json.encode(sample(kind)))
+    assert written["type"] == kind.__name__
+    assert golden.exists(), f"pin it: {json.dumps(written)}"
+    assert written == json.loads(golden.read_text(encoding="utf-8"))
+
+
+FILES = sorted(path for context in UNIONS for path in (FOLDER / context).glob("*.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_an_event_of_any_age_is_read(path: Path) -> None:
+    name = path.stem.split(".")[0]
+    union = next(u for (c, k), u in KINDS.items() if (c, k.__name__) == (path.parent.name, name))
+    event = msgspec.json.decode(path.read_bytes(), type=union)
+    assert type(event).__name__ == name
+    again = msgspec.json.decode(msgspec.json.encode(event), type=union)
+    assert again == event
