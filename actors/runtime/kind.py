@@ -67,8 +67,10 @@ class EntityKind(ABC, Generic[S, C, E]):
     def reserve(self, state: S, command: C, now_ms: int) -> tuple[LedgerTransaction, ...]:
         """Ledger transactions that must succeed before `decide` is asked (holds, payments in).
 
-        They are posted set-based for the whole batch. Where the ledger refuses one, the command is
-        answered with InsufficientFunds and not decided; where `decide` refuses, they are undone.
+        They are posted ahead of what the batch decides. Where the ledger refuses one, the command
+        is answered with InsufficientFunds and nothing of it happens; where `decide` refuses, or has
+        no events, nothing is reserved. `state` is that of the batch's start: commands of the same
+        batch may come between it and `decide`.
         """
         return ()
 

@@ -1,0 +1,203 @@
+"""Deciding a batch in memory: commands in, everything that has to be written out. No I/O.
+
+Entities are evolved as their commands are decided. Whoever could not commit the batch must therefore
+forget every entity in `Batch.touched` and load it again.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from actors.runtime.codec import Codec, encode, encode_json, error_answer, fingerprint, type_name
+from actors.runtime.entities import Entity, LiveEntities
+from actors.runtime.kind import Applied, EntityKind
+from actors.runtime.mail import Item
+from domain.decision import Decision, Remind
+from messages.envelope import Answer, Event
+from messages.errors import Refusal, VibeStreamError
+from messages.keys import derive_id
+from messages.ledger import LedgerTransaction
+from storage.journal import JournalRow, SnapshotRow, Writes
+
+logger = structlog.get_logger(__name__)
+
+Reserves = dict[int, tuple[LedgerTransaction, ...]]  # by the identity of the item
+
+INTERNAL = Answer(code=VibeStreamError.code, detail="The engine failed on this command.")
+NOTHING = Answer()
+
+
+class Redo(Exception):  # noqa: N818
+    """The batch cannot go on as it is. What has to be answered is settled; run the rest again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Batch:
+    """A batch that is being decided, and what came of it.
+
+    staged: answers that hold once everything is committed.  reserves, transactions: for the ledger,
+    each with its command.  failed_timers: whose entity failed on them, to be tried later.
+    """
+
+    def __init__(
+        self, kind: EntityKind[Any, Any, Any], codec: Codec, live: LiveEntities, now_ms: int
+    ) -> None:
+        self._kind = kind
+        self._codec = codec
+        self._live = live
+        self._now_ms = now_ms
+        self._projects = type(kind).project is not EntityKind.project
+        self.touched: dict[str, Entity] = {}
+        self.staged: list[tuple[Item, Answer]] = []
+        self.writes = Writes()
+        self.partitions: set[int] = set()
+        self.reserves: list[tuple[Item, LedgerTransaction]] = []
+        self.transactions: list[tuple[Item, LedgerTransaction]] = []
+        self.public: list[Event] = []
+        self.applied: list[Applied[Any]] = []
+
+    @property
+    def at_ms(self) -> int:
+        """The moment of all decisions."""
+        return self._now_ms
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether more is written than one statement of the journal can."""
+        return bool(self.transactions or self.reserves or self.public or self.applied)
+
+    def decide(self, items: Sequence[Item], reserves: Reserves, max_transactions: int) -> None:
+        """Decide commands in order, all or those before the ledger's limit. Raises Redo."""
+        for item in items:
+            if len(self.transactions) + len(self.reserves) >= max_transactions:
+                break
+            self._decide_one(item, reserves)
+        self._snapshot()
+
+    def finish_timer(self, item: Item) -> None:
+        """The timer has had its effect, now or before a crash."""
+        assert item.timer is not None
+        place = (item.timer.entity_id, item.timer.name)
+        if place not in self.writes.remind:
+            self.writes.forget.setdefault(place, item.timer.due_at_ms)
+            self.partitions.add(item.partition)
+
+    def commit(self) -> None:
+        """Everything is written: the answers hold."""
+        for row in self.writes.snapshots:
+            self.touched[row.entity_id].snapshot_sequence = row.sequence
+        for item, answer in self.staged:
+            item.settle(answer)
+
+    def _decide_one(self, item: Item, reserves: Reserves) -> None:
+        entity = self._live.use(item.entity_id, self._now_ms)
+        if item.timer is not None and self._is_superseded(item):
+            self.staged.append((item, NOTHING))
+            return
+        try:
+            decision = self._kind.decide(entity.state, item.command, self._now_ms)
+            answer = NOTHING if decision.answer is None else Answer(encode(decision.answer))
+            events = encode(decision.events) if decision.events else b""
+            assert events or not decision.transactions, "value moved without an event"
+            assert not (events or decision.timers) or not item.is_query, "a query changed something"
+        except Refusal as refusal:
+            answer, decision = error_answer(refusal), None
+        except Exception:  # noqa: BLE001
+            self._log_failure("decide", item)
+            self.staged.append((item, INTERNAL))
+            return
+        self.staged.append((item, answer))
+        if decision is not None and (decision.events or decision.timers):
+            self._apply(entity, item, decision, answer, events)
+            if decision.events:
+                self.reserves += [(item, reserve) for reserve in reserves.get(id(item), ())]
+        if item.timer is not None:
+            self.finish_timer(item)
+
+    def _apply(
+        self, entity: Entity, item: Item, decision: Decision[Any], answer: Answer, events: bytes
+    ) -> None:
+        self.partitions.add(entity.partition)
+        if events:
+            row = JournalRow(
+                entity.entity_id,
+                entity.sequence + 1,
+                entity.partition,
+                fingerprint(entity.entity_id, item.body),
+                item.key,
+                answer.body,
+                events,
+            )
+            self._evolve(entity, item, decision.events)
+            self.writes.journal.append(row)
+        for transaction in decision.transactions:
+            self.transactions.append((item, transaction))
+        for timer in decision.timers:
+            place = (entity.entity_id, timer.name)
+            self.writes.remind.pop(place, None)
+            self.writes.forget.pop(place, None)
+            if isinstance(timer, Remind):
+                self.writes.remind[place] = (entity.partition, timer.due_at_ms)
+            else:
+                self.writes.forget[place] = None
+
+    def _evolve(self, entity: Entity, item: Item, events: Sequence[Any]) -> None:
+        self.touched[entity.entity_id] = entity
+        public, state, sequence = self._kind.public, entity.state, entity.sequence
+        try:
+            for event in events:
+                state = self._kind.evolve(state, event)
+                sequence += 1
+                if type(event) in public:
+                    self.public.append(self._publish(entity.entity_id, sequence, event))
+                if self._projects:
+                    self.applied.append(Applied(entity.entity_id, sequence, self._now_ms, event))
+        except Exception as error:
+            self._log_failure("evolve", item)
+            item.settle(INTERNAL)
+            raise Redo("evolve-failed") from error
+        entity.state, entity.sequence = state, sequence
+
+    def _publish(self, entity_id: str, sequence: int, event: Any) -> Event:
+        return Event(
+            derive_id(self._kind.name, entity_id, sequence),
+            self._kind.stream,
+            type_name(type(event)),  # type: ignore[arg-type]
+            entity_id,
+            sequence,
+            self._now_ms,
+            self._kind.channels(entity_id, event),
+            encode_json(event).decode(),
+        )
+
+    def _snapshot(self) -> None:
+        self.writes.snapshots = [
+            SnapshotRow(entity.entity_id, entity.sequence, encode(entity.state))
+            for entity in self.touched.values()
+            if entity.unsaved_events >= self._kind.snapshot_every
+        ]
+        self.partitions.update(
+            self.touched[row.entity_id].partition for row in self.writes.snapshots
+        )
+
+    def _is_superseded(self, item: Item) -> bool:
+        """Whether a command ahead in this batch has set the timer anew, or cancelled it."""
+        assert item.timer is not None
+        place = (item.timer.entity_id, item.timer.name)
+        return place in self.writes.remind or place in self.writes.forget
+
+    def _log_failure(self, what: str, item: Item) -> None:
+        logger.exception(
+            "command_failed",
+            what=what,
+            kind=self._kind.name,
+            entity_id=item.entity_id,
+            command=type(item.command).__name__,
+            key=item.key.hex(),
+        )
