@@ -5,13 +5,21 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from deployments.launcher.server import SPAWN, EmbeddedServer, LaunchError
+from deployments.launcher.server import (
+    EmbeddedServer,
+    LaunchError,
+    server_environment,
+    spawn_command,
+    spawn_mode,
+    worst_line,
+    write_whole,
+)
 
 BINARIES_VARIABLE = "VIBESTREAM_POSTGRES_BINARIES"
 USER = "vibestream"
@@ -46,6 +54,7 @@ class EmbeddedPostgres(EmbeddedServer):
     """
 
     title = "PostgreSQL"
+    program = "postgres"
     stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: ends sessions, writes a checkpoint
 
     @property
@@ -63,28 +72,36 @@ class EmbeddedPostgres(EmbeddedServer):
     def _data(self) -> Path:
         return self.folder / "data"
 
+    @property
+    def _home(self) -> Path:
+        return self._data
+
     def _prepare(self) -> None:
-        self._end_orphan()
-        if (self._data / "PG_VERSION").exists():
+        # No server of this folder is left: its lock is stale, whoever has that pid by now.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        if self._data.exists():
             return
         password = self.folder / "password"
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24), "ascii")
-        mode = "unprivileged" if os.geteuid() == 0 else "plain"
-        guard = [str(os.getpid()), str(int(signal.SIGKILL)), mode]
+        write_whole(password, secrets.token_urlsafe(24))
+        # Made beside its place and moved there whole: killed half way, it is simply made again.
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        self._own_files()
         options = ["-U", USER, "--encoding=UTF8", "--locale=C.UTF-8", f"--pwfile={password}"]
         options += ["--auth-host=scram-sha-256", "--auth-local=scram-sha-256"]
-        initdb = [str(binaries() / "initdb"), "-D", str(self._data), *options]
+        initdb = [str(binaries() / "initdb"), "-D", str(fresh), *options]
         made = subprocess.run(  # noqa: S603 - our own program and paths
-            [sys.executable, "-I", str(SPAWN), *guard, *initdb],
+            spawn_command(spawn_mode(), signal.SIGKILL, initdb),
             cwd=self.folder,
+            env=server_environment(),
             capture_output=True,
             text=True,
             check=False,
         )
         if made.returncode != 0:
             lines = (made.stderr.strip() or made.stdout.strip()).splitlines()
-            raise LaunchError(f"PostgreSQL cannot make {self._data}: {_reason(lines)}")
+            raise LaunchError(f"PostgreSQL cannot make {self._data}: {worst_line(lines)}")
+        fresh.replace(self._data)
 
     def _command(self) -> list[str]:
         settings = {**SETTINGS, "port": str(self.port)}
@@ -109,29 +126,3 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _is_ours(self, lines: list[str]) -> bool:
         return lines[0].strip() == str(self.pid)
-
-    def _end_orphan(self) -> None:
-        """A postmaster that outlived its launcher still owns the folder: end it.
-
-        A pid in a stale lock may belong to anybody by now; only a postmaster of this very folder
-        is touched, and a stale lock is removed (PostgreSQL itself takes a recycled pid for alive).
-        """
-        import psutil
-
-        lines = self._lock_lines()
-        if not lines:
-            return
-        try:
-            process = psutil.Process(int(lines[0]))
-            command = process.cmdline()
-            if str(self._data) in command and process.status() != psutil.STATUS_ZOMBIE:
-                process.send_signal(signal.SIGINT)
-                process.wait(30)
-        except (psutil.NoSuchProcess, psutil.TimeoutExpired, ValueError):
-            pass
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _reason(lines: list[str]) -> str:
-    errors = [line for line in lines if "error" in line.lower() or "fatal" in line.lower()]
-    return (errors or lines or ["no output"])[-1]

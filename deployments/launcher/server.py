@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -9,13 +10,24 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
+
+import psutil
+
+from deployments.launcher.spawn import NOBODY
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+MAX_PORT = 65_535
+COMPLAINTS = ("error:", "fatal:", "panic:", "fatal error", "bad file format")
 SPAWN = Path(__file__).with_name("spawn.py")
+# Linux sends the parent-death signal when the forking *thread* ends. All servers are forked by one
+# thread that lives as long as the interpreter, so that any thread may call `start`.
+_FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 
 class LaunchError(Exception):
@@ -41,10 +53,41 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         return True
 
 
+@functools.cache
+def spawn_mode() -> str:
+    """Whom servers run as: plain ourselves, or for root an ordinary user (see spawn.py)."""
+    if os.geteuid() != 0:
+        return "plain"
+    probe = spawn_command("unprivileged", signal.SIGKILL, [sys.executable, "-I", "-S", "-c", ""])
+    works = subprocess.run(probe, capture_output=True, check=False)  # noqa: S603 - our own program
+    return "unprivileged" if works.returncode == 0 else "nobody"
+
+
+def spawn_command(mode: str, death_signal: signal.Signals, command: list[str]) -> list[str]:
+    """The command line that execs `command` through spawn.py."""
+    guard = [str(os.getpid()), str(int(death_signal)), mode]
+    return [sys.executable, "-I", str(SPAWN), *guard, *command]
+
+
+def server_environment() -> dict[str, str]:
+    """Our environment without our secrets: servers get what they need from their folder."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("VIBESTREAM_")}
+    return {**kept, "LC_ALL": "C.UTF-8"}
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file of ours, readable by its owner only; a crash leaves the old or the new one."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text, "utf-8")
+    fresh.replace(file)
+
+
 class EmbeddedServer(ABC):
     """A context manager with `.url`. The folder keeps the data, the log, the port, the password."""
 
     title: str
+    program: str
     stop_signal: signal.Signals
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
@@ -57,6 +100,11 @@ class EmbeddedServer(ABC):
     @abstractmethod
     def url(self) -> str:
         """How clients connect, password included."""
+
+    @property
+    @abstractmethod
+    def _home(self) -> Path:
+        """The working directory of the running server and of its own children."""
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -85,9 +133,12 @@ class EmbeddedServer(ABC):
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start and return when the server answers. Raises LaunchError."""
+        """Start and return when the server answers, at once if it runs. Raises LaunchError."""
+        if self.is_alive():
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._end_leftovers()
             self._prepare()
             self._choose_port()
             self._spawn()
@@ -126,20 +177,48 @@ class EmbeddedServer(ABC):
     ) -> None:
         self.stop()
 
+    def _end_leftovers(self) -> None:
+        """End what an earlier server left at work in this folder.
+
+        That is an orphan whose launcher was just killed or, after a kill -9 of PostgreSQL, a
+        backend in a long query, which holds the shared memory so that no new server starts.
+        A pid in a stale lock may be anybody's by now, so the working directory decides.
+        """
+        found = [process for process in psutil.process_iter() if self._is_leftover(process)]
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(self.stop_signal)
+        _, alive = psutil.wait_procs(found, timeout=STOP_SECONDS)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=STOP_SECONDS)
+
+    def _is_leftover(self, process: psutil.Process) -> bool:
+        try:
+            named = process.name().startswith(self.program)
+            return named and process.pid != os.getpid() and Path(process.cwd()) == self._home
+        except (psutil.Error, OSError):
+            return False
+
     def _spawn(self) -> None:
-        mode = "unprivileged" if os.geteuid() == 0 else "plain"
-        guard = [str(os.getpid()), str(int(self.stop_signal)), mode]
+        command = spawn_command(spawn_mode(), self.stop_signal, self._command())
+        self._own_files()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program and paths
-                [sys.executable, "-I", str(SPAWN), *guard, *self._command()],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
-                # Its own group: Ctrl-C in the terminal is for the launcher, which ends us in order.
-                process_group=0,
-            )
+            self._process = _FORKER.submit(_popen, command, self.folder, log).result()
+
+    def _own_files(self) -> None:
+        """Give the folder to whom the server runs as. Only root ever has something to do here."""
+        if os.geteuid() != 0:
+            return
+        uid = NOBODY if spawn_mode() == "nobody" else 0
+        if uid:
+            # The data folder above is ours; without x on it nobody could not get to its own.
+            self.folder.parent.chmod(self.folder.parent.stat().st_mode | 0o011)
+        paths = [self.folder, *self.folder.rglob("*")]
+        for path in paths:
+            if path.lstat().st_uid != uid:
+                os.chown(path, uid, uid, follow_symlinks=False)
 
     def _choose_port(self) -> None:
         """The given port, else the one this folder had before if it is free, else a free one."""
@@ -149,12 +228,32 @@ class EmbeddedServer(ABC):
             self.port = self._wanted_port
             return
         note = self.folder / "port"
-        earlier = int(note.read_text("ascii")) if note.exists() else 0
-        self.port = earlier if earlier and is_free(earlier) else free_port()
-        note.write_text(str(self.port), "ascii")
+        text = note.read_text("ascii", "replace").strip() if note.exists() else ""
+        earlier = int(text) if text.isdecimal() else 0
+        usable = 0 < earlier <= MAX_PORT and is_free(earlier)
+        self.port = earlier if usable else free_port()
+        write_whole(note, str(self.port))
 
     def _last_log_line(self) -> str:
-        lines = (
-            self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
-        )
-        return lines[-1] if lines else "no output"
+        if not self.log.exists():
+            return "no output"
+        return worst_line(self.log.read_text("utf-8", "replace").strip().splitlines()[-40:])
+
+
+def worst_line(lines: list[str]) -> str:
+    """The last line that names an error, else the last: what follows an error is mere farewell."""
+    complaints = [line for line in lines if any(word in line.lower() for word in COMPLAINTS)]
+    return (complaints or lines or ["no output"])[-1]
+
+
+def _popen(command: list[str], cwd: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own program and paths
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=server_environment(),
+        # Its own group: Ctrl-C in the terminal is for the launcher, which ends us in order.
+        process_group=0,
+    )

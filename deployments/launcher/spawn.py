@@ -5,7 +5,8 @@
 A separate program because the same steps between fork and exec of a threaded parent may deadlock.
 On Linux the kernel sends SIGNAL when the parent dies (prctl PR_SET_PDEATHSIG); elsewhere the server
 is watched by its parent alone. MODE `unprivileged` enters a user namespace in which root is mapped
-to nobody: PostgreSQL refuses to run as root, and this needs neither a new account nor a chown.
+to nobody: PostgreSQL refuses to run as root, and this needs neither a new account nor a chown. MODE
+`nobody` becomes that user outright, where namespaces are forbidden; the files are given to it.
 """
 
 from __future__ import annotations
@@ -35,12 +36,11 @@ def main(arguments: list[str]) -> None:
     """Prepare this process and replace it."""
     parent, signum, mode, program, *rest = arguments
     if mode == "unprivileged":
-        try:
-            enter_user_namespace()
-        except OSError:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+        enter_user_namespace()
+    elif mode == "nobody":
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
     if sys.platform == "linux":
         # After the namespace: changing credentials clears it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum))

@@ -9,7 +9,7 @@ import signal
 import socket
 from pathlib import Path
 
-from deployments.launcher.server import EmbeddedServer, LaunchError
+from deployments.launcher.server import EmbeddedServer, LaunchError, write_whole
 
 BINARY_VARIABLE = "VIBESTREAM_VALKEY_BINARY"
 
@@ -31,6 +31,7 @@ class EmbeddedValkey(EmbeddedServer):
     """One Valkey server in `folder`: append-only file, fsynced each second, never evicting."""
 
     title = "Valkey"
+    program = "valkey-server"
     stop_signal = signal.SIGTERM
 
     @property
@@ -41,20 +42,22 @@ class EmbeddedValkey(EmbeddedServer):
     def _password(self) -> str:
         return (self.folder / "password").read_text("ascii").strip()
 
+    @property
+    def _home(self) -> Path:
+        return self.folder
+
     def _prepare(self) -> None:
         password = self.folder / "password"
         if not password.exists():
-            password.touch(mode=0o600)
-            password.write_text(secrets.token_urlsafe(24), "ascii")
+            write_whole(password, secrets.token_urlsafe(24))
 
     def _command(self) -> list[str]:
         # The password goes in a file, not in the process list.
         conf = self.folder / "valkey.conf"
-        conf.touch(mode=0o600)
-        conf.write_text(
+        write_whole(
+            conf,
             f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\nrequirepass {self._password()}\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\nsave ''\n",
-            "utf-8",
         )
         return [str(binary()), str(conf)]
 

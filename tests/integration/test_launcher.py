@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import asyncpg
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from deployments.launcher.postgres import EmbeddedPostgres
-from deployments.launcher.server import LaunchError
+from deployments.launcher.server import LaunchError, server_environment, spawn_mode
 from deployments.launcher.valkey import EmbeddedValkey
 from deployments.runner import is_running, run
 from deployments.settings import Settings
@@ -80,6 +82,115 @@ def test_postgres_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.stdout.close()
     gone, alive = psutil.wait_procs([postgres], timeout=30)
     assert (len(gone), alive) == (1, [])
+
+
+BUSY = "do $$ begin loop perform 1; end loop; end $$"  # never looks whether the postmaster lives
+
+
+async def test_postgres_comes_back_although_a_backend_is_still_busy(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / "pg") as server:
+        connection = await asyncpg.connect(server.url)
+        backend = psutil.Process(await connection.fetchval("select pg_backend_pid()"))
+        query = asyncio.create_task(connection.execute(BUSY))
+        watcher = "select 1 from pg_stat_activity where state = 'active' and query = $1"
+        second = await asyncpg.connect(server.url)
+        while not await second.fetchval(watcher, BUSY):
+            pass
+        await second.close()
+        _kill(server.pid)
+        assert backend.is_running()
+        await asyncio.to_thread(server.start)
+        assert not backend.is_running()
+        assert await _execute(server.url, "select 1") == 1
+        assert isinstance((await asyncio.gather(query, return_exceptions=True))[0], Exception)
+
+
+def test_a_cluster_killed_while_it_is_made_is_made_again(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from deployments.launcher.postgres import EmbeddedPostgres\n"
+        "EmbeddedPostgres(Path(sys.argv[1])).start()\n"
+    )
+    folder = tmp_path / "pg"
+    parent = subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT)
+    while not list(folder.glob("data*/PG_VERSION")):
+        assert parent.poll() is None
+    parent.kill()
+    parent.wait()
+    assert not (folder / "data" / "global" / "pg_control").exists()
+    with EmbeddedPostgres(folder) as server:
+        assert asyncio.run(_execute(server.url, "select 1")) == 1
+
+
+def test_a_damaged_cluster_is_said_in_one_line(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "pg")
+    with server:
+        pass
+    (tmp_path / "pg" / "data" / "global" / "pg_control").unlink()
+    with pytest.raises(LaunchError, match="pg_control") as caught:
+        server.start()
+    assert "\n" not in str(caught.value)
+    assert not server.is_alive()
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initdb = tmp_path / "initdb"
+    words = "initdb: error: could not write file: No space left on device"
+    initdb.write_text(f"#!/bin/sh\necho '{words}' >&2; echo 'removing data directory'; exit 1\n")
+    initdb.chmod(0o755)
+    monkeypatch.setenv("VIBESTREAM_POSTGRES_BINARIES", str(tmp_path))
+    with pytest.raises(LaunchError, match=r"No space left on device$"):
+        EmbeddedPostgres(tmp_path / "pg").start()
+
+
+def test_a_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path / "valkey")
+    starter = threading.Thread(target=server.start)
+    starter.start()
+    starter.join()
+    with pytest.raises(psutil.TimeoutExpired):
+        psutil.Process(server.pid).wait(0.5)
+    server.stop()
+
+
+def test_a_valkey_that_lost_its_launcher_is_ended_first(tmp_path: Path) -> None:
+    first, second = EmbeddedValkey(tmp_path / "valkey"), EmbeddedValkey(tmp_path / "valkey")
+    first.start()
+    orphan = psutil.Process(first.pid)
+    with second:
+        assert not first.is_alive()
+        assert second.pid != orphan.pid
+    first.stop()
+
+
+def test_a_note_written_half_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    for text in ("", "x", "0", "99999999"):
+        (folder / "port").write_text(text, "ascii")
+        with EmbeddedValkey(folder) as server:
+            assert (folder / "port").read_text("ascii") == str(server.port)
+
+
+def test_servers_do_not_inherit_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBESTREAM_POSTGRES_URL", "postgresql://a:secret@b/c")
+    assert "a:secret@b" not in str(server_environment())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+@pytest.mark.parametrize("mode", ["unprivileged", "nobody"])
+def test_root_runs_postgres_as_an_ordinary_user(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mode != "nobody" and spawn_mode() != mode:
+        pytest.skip("user namespaces are forbidden here")
+    monkeypatch.setattr("deployments.launcher.server.spawn_mode", lambda: mode)
+    monkeypatch.setattr("deployments.launcher.postgres.spawn_mode", lambda: mode)
+    with tempfile.TemporaryDirectory() as name:  # 0700; the parent of pytest's own is closed too
+        with EmbeddedPostgres(Path(name) / "pg") as server:
+            assert asyncio.run(_execute(server.url, "select 1")) == 1
+            expected = 65_534 if mode == "nobody" else 0
+            assert psutil.Process(server.pid).uids().real == expected
+        assert (Path(name) / "pg" / "data").stat().st_uid == expected
+        assert (Path(name) / "pg").stat().st_mode & 0o077 == 0
 
 
 def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
