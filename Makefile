@@ -47,8 +47,7 @@ openapi: setup ## write openapi.json from the code
 	$(BIN)/python -m deployments.cli openapi
 
 bench: setup ## one benchmark: make bench NAME=ledger
-	@test -n "$(NAME)" || { echo "Say which: make bench NAME=ledger|bus"; exit 2; }
-	$(BIN)/python -m benchmarks.$(NAME)
+	@$(BIN)/python -m benchmarks $(NAME)
 
 lock: setup ## compile the locks: hashes, no addresses
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements.in -o requirements.lock

