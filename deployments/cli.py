@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
+from pydantic import ValidationError
 
+from deployments.commands import events
+from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
 app = typer.Typer(help="VibeStream's operator command.", no_args_is_help=True)
-Url = Annotated[str, typer.Option("--postgres-url", envvar="VIBESTREAM_POSTGRES_URL")]
+app.add_typer(events.app, name="events")
 
 
 @app.command()
@@ -25,35 +27,28 @@ def run() -> None:
 
 
 @app.command()
-def verify(postgres_url: Url = "") -> None:
+def verify() -> None:
     """Derive every balance of the ledger again and print any difference."""
-    from contextlib import nullcontext
-
-    from deployments.launcher.postgres import EmbeddedPostgres
-    from deployments.runner import is_running
+    from deployments.commands.access import ask
     from domain.ledger import DIFFERENCES
     from storage.ledger import verify as verify_ledger
 
-    folder = Settings().folder
-    embedded = EmbeddedPostgres(folder / "postgres")
-    # A running system's data folder is never touched: its server is asked where it is.
-    if not postgres_url and is_running(folder):
-        postgres_url = embedded.running_url()
-    server = nullcontext() if postgres_url else embedded
+    found = ask(Settings(), verify_ledger)
+    for one in found:
+        words = DIFFERENCES[one.kind]
+        typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
+    typer.echo(f"{len(found)} differences." if found else "The ledger is in balance.")
+    raise typer.Exit(1 if found else 0)
 
-    async def differences(url: str) -> int:
-        connection = await asyncpg.connect(url)
-        found = await verify_ledger(connection)
-        await connection.close()
-        for one in found:
-            words = DIFFERENCES[one.kind]
-            typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
-        return len(found)
 
-    with server as started:
-        count = asyncio.run(differences(postgres_url or started.url))  # type: ignore[union-attr]
-    typer.echo("The ledger is in balance." if count == 0 else f"{count} differences.")
-    raise typer.Exit(1 if count else 0)
+@app.command()
+def migrate() -> None:
+    """Apply the migrations that are missing."""
+    from deployments.commands.access import postgres_url
+    from deployments.runner import migrated
+
+    with postgres_url(Settings()) as url:
+        typer.echo(f"migrations {migrated(url)}")
 
 
 @app.command()
@@ -64,5 +59,35 @@ def openapi(file: Path = Path("openapi.json")) -> None:
     file.write_text(json.dumps(create_openapi(), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="As `python -m benchmarks` lists them.")],
+) -> None:
+    """Run one benchmark."""
+    from benchmarks.__main__ import run as run_benchmark
+
+    raise typer.Exit(run_benchmark([name]))
+
+
+def main() -> None:
+    """Run the command; what an operator can mend is one line on stderr and exit status 1."""
+    from storage.migrate import MigrationDrift
+
+    try:
+        app()
+    except (LaunchError, MigrationDrift) as error:
+        _fail(str(error))
+    except ValidationError as error:
+        # Its own text names the setting and may quote its value; these words do not.
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = "_".join(str(part) for part in first["loc"]).upper()
+        _fail(f"VIBESTREAM_{where}: {first['msg']}" if where else first["msg"])
+
+
+def _fail(reason: str) -> None:
+    typer.echo(f"error: {reason}", err=True)
+    sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import typer
 
 from deployments.cluster import EngineFailed, EngineProcess
 from deployments.launcher.postgres import EmbeddedPostgres
-from deployments.launcher.server import EmbeddedServer, LaunchError, is_free
+from deployments.launcher.server import EmbeddedServer, LaunchError, is_free, write_whole
 from deployments.launcher.valkey import EmbeddedValkey
 from deployments.settings import Settings
 from storage.database import CONNECTION_ERRORS
@@ -26,6 +27,8 @@ from storage.migrate import MigrationDrift, migrate
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 WATCH_SECONDS = 0.5
+# Tells an operator's command in another terminal where the servers are; passwords inside.
+RUN_FILE = "run.json"
 
 
 def run(settings: Settings) -> int:
@@ -33,10 +36,11 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with ExitStack() as stack:
-            stack.enter_context(_locked(settings.folder))
+            stack.enter_context(locked(settings.folder))
             _check_machine(settings)
             servers = _start_servers(settings, stack)
-            _step("migrations", time.monotonic(), _migrated(settings))
+            _step("migrations", time.monotonic(), migrated(settings.postgres_url))
+            stack.enter_context(_noted(settings))
             engine = _engine(settings)
             stack.callback(_goodbye, engine)
             engine.start(lambda text: typer.echo(f"  … {text}"))
@@ -56,7 +60,7 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """One VibeStream a data folder. The kernel frees the lock of a dead owner, so none is stale."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,9 +119,21 @@ def _start_servers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]
     return servers
 
 
-def _migrated(settings: Settings) -> str:
+@contextmanager
+def _noted(settings: Settings) -> Iterator[None]:
+    urls = {"postgres_url": settings.postgres_url, "redis_url": settings.redis_url}
+    file = settings.folder / RUN_FILE
     try:
-        applied = asyncio.run(migrate(settings.postgres_url))
+        write_whole(file, json.dumps({"pid": os.getpid(), **urls}))
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def migrated(url: str) -> str:
+    """Migrate and say what was done. Raises LaunchError or MigrationDrift."""
+    try:
+        applied = asyncio.run(migrate(url))
     except CONNECTION_ERRORS as error:
         raise LaunchError(f"PostgreSQL cannot be reached: {error}") from error
     return f"{len(applied)} applied" if applied else "up to date"

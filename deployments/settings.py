@@ -1,22 +1,43 @@
-"""Settings, read once from `VIBESTREAM_*` variables and an optional `.env`, by deployments only."""
+"""Settings, read once from `VIBESTREAM_*` variables and an optional `.env`, by deployments only.
+
+Secrets may also come as files, as container platforms mount them: `VIBESTREAM_SECRETS_DIR` names a
+folder with a file per setting, such as `vibestream_postgres_url`. Variables win.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+SECRETS_DIR_VARIABLE = "VIBESTREAM_SECRETS_DIR"
+# Passwords of documentation and examples.
+WELL_KNOWN = frozenset({"password", "postgres", "secret", "changeme", "vibestream", "redis"})
 
 
 class Settings(BaseSettings):
     """What an operator may choose. Embedded servers are used for what has no URL."""
 
-    model_config = SettingsConfigDict(env_prefix="VIBESTREAM_", env_file=".env", extra="ignore")
+    # An error shows the setting's name and what is wrong, never its value.
+    model_config = SettingsConfigDict(
+        env_prefix="VIBESTREAM_", env_file=".env", extra="ignore", hide_input_in_errors=True
+    )
 
+    environment: Literal["development", "test", "production"] = "development"
     data_dir: Path = Path(".vibestream")
-    postgres_url: str = ""
-    redis_url: str = ""
-    objects_url: str = ""
+    # URLs hold passwords: kept out of repr, and so out of logs.
+    postgres_url: str = Field("", repr=False)
+    redis_url: str = Field("", repr=False)
+    objects_url: str = Field("", repr=False)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65_535)
     dashboard_port: int = Field(8265, ge=1, le=65_535)
@@ -27,3 +48,35 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The data folder, absolute."""
         return self.data_dir.resolve()
+
+    @model_validator(mode="after")
+    def _production_has_its_own_servers(self) -> Self:
+        if self.environment == "production":
+            for name in ("postgres_url", "redis_url"):
+                _refuse_weak(name, getattr(self, name))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, variables, `.env`, then the folder of secrets if one is named."""
+        sources = (init_settings, env_settings, dotenv_settings)
+        folder = os.environ.get(SECRETS_DIR_VARIABLE)
+        if not folder:
+            return sources
+        return (*sources, SecretsSettingsSource(settings_cls, secrets_dir=folder))
+
+
+def _refuse_weak(name: str, url: str) -> None:
+    variable = f"VIBESTREAM_{name.upper()}"
+    if not url:
+        raise ValueError(f"production needs {variable}: embedded servers are for one machine")
+    password = urlsplit(url).password or ""
+    if not password or password.lower() in WELL_KNOWN:
+        raise ValueError(f"production refuses the password in {variable}: absent or well known")

@@ -63,11 +63,6 @@ class EmbeddedPostgres(EmbeddedServer):
         password = quote((self.folder / "password").read_text("ascii").strip())
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
-    def running_url(self) -> str:
-        """The URL of the server that another process runs in this folder."""
-        self.port = int((self.folder / "port").read_text("ascii"))
-        return self.url
-
     @property
     def _data(self) -> Path:
         return self.folder / "data"

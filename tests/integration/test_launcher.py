@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -11,16 +12,19 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 import pytest
 
 from deployments.launcher.postgres import EmbeddedPostgres
-from deployments.launcher.server import LaunchError, server_environment, spawn_mode
+from deployments.launcher.server import LaunchError, free_port, server_environment, spawn_mode
 from deployments.launcher.valkey import EmbeddedValkey
-from deployments.runner import is_running, run
+from deployments.runner import RUN_FILE, is_running, run
 from deployments.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,6 +232,50 @@ def test_a_data_folder_in_use_is_refused(
     assert status == 1
     assert "in use by another VibeStream (pid 4711)" in capsys.readouterr().err
     assert not is_running(tmp_path)
+
+
+class FakeEngine:
+    """In place of Ray: sees what the launcher has ready for it, then the operator's Ctrl-C."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.seen: dict[str, Any] = {}
+        self._environment, self._folder = environment, log.parent
+        ENGINES.append(self)
+
+    def start(self, report: Callable[[str], None]) -> None:
+        note = self._folder / RUN_FILE
+        self.seen = json.loads(note.read_text("utf-8"))
+        assert note.stat().st_mode & 0o077 == 0
+        assert self.seen["postgres_url"] == self._environment["VIBESTREAM_POSTGRES_URL"]
+        asyncio.run(_execute(self.seen["postgres_url"], "select 1 from migrations.applied"))
+        raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+ENGINES: list[FakeEngine] = []
+
+
+def test_ctrl_c_ends_the_servers_and_leaves_no_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deployments.runner.EngineProcess", FakeEngine)
+    previous = signal.getsignal(signal.SIGTERM)
+    settings = Settings(data_dir=tmp_path, postgres_url="", redis_url="")
+    settings.http_port, settings.dashboard_port = free_port(), free_port()
+    status = run(settings)
+    signal.signal(signal.SIGTERM, previous)
+    shown = capsys.readouterr()
+    assert (status, shown.err) == (0, "")
+    assert ENGINES[-1].seen["pid"] == os.getpid()
+    assert not (tmp_path / RUN_FILE).exists()
+    assert not is_running(tmp_path)
+    ours = [p for p in psutil.Process().children(recursive=True) if str(tmp_path) in p.cwd()]
+    assert ours == []
+    password = urlsplit(ENGINES[-1].seen["postgres_url"]).password
+    assert password
+    assert password not in shown.out
 
 
 def test_a_taken_http_port_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

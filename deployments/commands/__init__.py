@@ -1,0 +1,1 @@
+"""What the operator's command does, apart from `run`."""

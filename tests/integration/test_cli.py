@@ -1,0 +1,121 @@
+"""The operator's command, in a process of its own, as an operator runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deployments.runner import RUN_FILE, locked
+from storage.dead_letters import park
+from tests.integration.bus_support import make_event
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _vibestream(
+    *arguments: str, folder: Path, url: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    ours = {"VIBESTREAM_DATA_DIR": str(folder), "VIBESTREAM_POSTGRES_URL": url, **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **ours},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _one_line(text: str) -> bool:
+    return text.startswith("error: ") and text.count("\n") == 1
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+async def _park(url: str, count: int) -> list[int]:
+    connection = await asyncpg.connect(url)
+    for number in range(1, count + 1):
+        event = make_event(sequence=number, position=f"{number}-{number}")
+        await park(connection, "effects", event, "ValueError: a bad day", 3, 1_000)
+    ids = await connection.fetch("select id from bus.dead_letters order by id")
+    await connection.close()
+    return [row["id"] for row in ids]
+
+
+def test_dead_letters_are_listed_shown_and_replayed_once(database_url: str, tmp_path: Path) -> None:
+    first, second = asyncio.run(_park(database_url, 2))
+    listed = _vibestream("events", "dead", "list", folder=tmp_path, url=database_url)
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.count("ValueError: a bad day") == 2
+    shown = _vibestream("events", "dead", "show", str(first), folder=tmp_path, url=database_url)
+    letter = json.loads(shown.stdout)
+    assert (letter["id"], letter["group"], letter["event"]["position"]) == (first, "effects", "1-1")
+    both = ("events", "dead", "replay", str(first), str(second))
+    assert _vibestream(*both, folder=tmp_path, url=database_url).stdout.startswith("2 of 2 ")
+    again = _vibestream(*both, folder=tmp_path, url=database_url)
+    assert (again.returncode, again.stdout[:6]) == (1, "0 of 2")
+
+
+def test_a_letter_that_is_not_there(database_url: str, tmp_path: Path) -> None:
+    shown = _vibestream("events", "dead", "show", "77", folder=tmp_path, url=database_url)
+    assert (shown.returncode, _one_line(shown.stderr)) == (1, True)
+
+
+def test_a_running_systems_servers_are_found(database_url: str, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        early = _vibestream("verify", folder=tmp_path)
+        assert (early.returncode, _one_line(early.stderr)) == (1, True)
+        (tmp_path / RUN_FILE).write_text(json.dumps({"postgres_url": database_url}), "utf-8")
+        found = _vibestream("verify", folder=tmp_path)
+    assert (found.returncode, found.stdout) == (0, "The ledger is in balance.\n")
+
+
+def test_without_a_running_system_the_data_folder_is_enough(tmp_path: Path) -> None:
+    nothing = _vibestream("verify", folder=tmp_path / "new")
+    assert (nothing.returncode, _one_line(nothing.stderr)) == (1, True)
+    (tmp_path / "postgres").mkdir()
+    made = _vibestream("migrate", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "applied" in made.stdout
+    assert _vibestream("migrate", folder=tmp_path).stdout == "migrations up to date\n"
+    assert _vibestream("verify", folder=tmp_path).stdout == "The ledger is in balance.\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"VIBESTREAM_POSTGRES_URL": "postgresql://a:s3cr3t@127.0.0.1:1/x"}, "cannot be reached"),
+        ({"VIBESTREAM_ENVIRONMENT": "production"}, "VIBESTREAM_POSTGRES_URL"),
+        ({"VIBESTREAM_HTTP_PORT": "s3cr3t"}, "VIBESTREAM_HTTP_PORT"),
+    ],
+)
+def test_what_an_operator_can_mend_is_one_line_without_secrets(
+    variables: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    failed = _vibestream("verify", folder=tmp_path, **variables)
+    assert (failed.returncode, _one_line(failed.stderr)) == (1, True), failed.stderr
+    assert said in failed.stderr
+    assert "s3cr3t" not in failed.stderr + failed.stdout
+
+
+def test_a_difference_in_the_ledger_is_an_exit_status(database_url: str, tmp_path: Path) -> None:
+    spoil = (
+        "set session_replication_role = replica;"
+        "insert into ledger.accounts (code, currency, may_be_negative, balance)"
+        " values ('user:x:y/V', 'V', false, 5)"
+    )
+    asyncio.run(_execute(database_url, spoil))
+    failed = _vibestream("verify", folder=tmp_path, url=database_url)
+    assert failed.returncode == 1
+    assert "user:x:y/V" in failed.stdout

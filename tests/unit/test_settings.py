@@ -1,0 +1,67 @@
+"""Settings: typed, secrets unseen, production without defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.settings import Settings
+
+POSTGRES = "postgresql://app:k3xq-unguessed@db.internal:5432/app"
+REDIS = "redis://:k3xq-unguessed@cache.internal:6379/0"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"VIBESTREAM_{name.upper()}", raising=False)
+
+
+def test_nothing_given_means_embedded_servers() -> None:
+    settings = Settings()
+    assert (settings.postgres_url, settings.redis_url) == ("", "")
+    assert settings.folder.is_absolute()
+
+
+def test_secrets_do_not_show() -> None:
+    settings = Settings(postgres_url=POSTGRES, redis_url=REDIS)
+    assert "unguessed" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("postgres_url", "redis_url", "named"),
+    [
+        ("", REDIS, "POSTGRES_URL"),
+        (POSTGRES, "", "REDIS_URL"),
+        ("postgresql://app@db/app", REDIS, "POSTGRES_URL"),
+        ("postgresql://app:Password@db/app", REDIS, "POSTGRES_URL"),
+        (POSTGRES, "redis://cache:6379/0", "REDIS_URL"),
+    ],
+)
+def test_production_refuses_absent_and_well_known_secrets(
+    postgres_url: str, redis_url: str, named: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"VIBESTREAM_{named}") as caught:
+        Settings(environment="production", postgres_url=postgres_url, redis_url=redis_url)
+    assert "unguessed" not in str(caught.value)
+
+
+def test_production_takes_secrets_from_files_and_variables_win(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vibestream_postgres_url").write_text(POSTGRES, "utf-8")
+    (tmp_path / "vibestream_redis_url").write_text("redis://:other@x/0", "utf-8")
+    monkeypatch.setenv("VIBESTREAM_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("VIBESTREAM_REDIS_URL", REDIS)
+    settings = Settings(environment="production")
+    assert (settings.postgres_url, settings.redis_url) == (POSTGRES, REDIS)
+
+
+def test_an_error_does_not_quote_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBESTREAM_HTTP_PORT", "hunter2")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
