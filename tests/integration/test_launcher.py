@@ -6,13 +6,14 @@ import asyncio
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,8 @@ import asyncpg
 import psutil
 import pytest
 
-from deployments.launcher.postgres import EmbeddedPostgres
+from deployments.launcher.postgres import BINARIES_VARIABLE, EmbeddedPostgres
+from deployments.launcher.postgres import binaries as postgres_binaries
 from deployments.launcher.server import LaunchError, free_port, server_environment, spawn_mode
 from deployments.launcher.valkey import EmbeddedValkey
 from deployments.runner import RUN_FILE, is_running, run
@@ -181,6 +183,23 @@ def test_servers_do_not_inherit_our_secrets(monkeypatch: pytest.MonkeyPatch) -> 
     assert "a:secret@b" not in str(server_environment())
 
 
+@pytest.fixture
+def readable_binaries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PostgreSQL where anybody may execute it: the virtual environment may lie in a private folder,
+    which `nobody`, unlike root in a user namespace, cannot enter."""
+    package = postgres_binaries().parents[1]
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        # The libraries are found relative to the programs, so both folders go together.
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, Path(name) / folder.name, symlinks=True)
+        binaries = Path(name) / package.name / "pginstall" / "bin"
+        monkeypatch.setenv(BINARIES_VARIABLE, str(binaries))
+        yield
+
+
+@pytest.mark.usefixtures("readable_binaries")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 @pytest.mark.parametrize("mode", ["unprivileged", "nobody"])
 def test_root_runs_postgres_as_an_ordinary_user(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
