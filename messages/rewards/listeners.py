@@ -51,7 +51,7 @@ class GetStreak(msgspec.Struct, frozen=True, tag=True):
 ListenerCommand: TypeAlias = AdmitListen | SettleListen | ReleaseListen | CheckStreak | GetStreak
 
 
-class StreakView(msgspec.Struct, frozen=True):
+class StreakView(msgspec.Struct, frozen=True, tag=True):
     """A streak as it stands. `days` is 0 when it is broken.
 
     keep_until_ms: the streak breaks unless a listen is rewarded before (0: no streak).
@@ -147,6 +147,7 @@ ListenerEvent: TypeAlias = (
     | StreakBroken
 )
 
+ListenerAnswer: TypeAlias = StreakView | ListenAdmitted | ListenNotAdmitted
 PUBLIC_LISTENER_EVENTS = frozenset(
     {ListenAdmitted, ListenNotAdmitted, StreakExtended, StreakBroken}
 )

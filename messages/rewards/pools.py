@@ -62,7 +62,7 @@ class GetPool(msgspec.Struct, frozen=True, tag=True):
 PoolCommand: TypeAlias = OpenPool | FundPool | PayListen | ClosePool | GetPool
 
 
-class PoolView(msgspec.Struct, frozen=True):
+class PoolView(msgspec.Struct, frozen=True, tag=True):
     """A pool as it stands. `multiplier_bps` scales the base rate of a listen paid now."""
 
     pool_id: str
@@ -185,6 +185,7 @@ PoolEvent: TypeAlias = (
     | RewardPoolClosed
 )
 
+PoolAnswer: TypeAlias = PoolView | RewardPaid | ListenRewardRefused
 PUBLIC_POOL_EVENTS = frozenset(
     {
         RewardPoolOpened,

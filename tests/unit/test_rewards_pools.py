@@ -101,6 +101,16 @@ def test_a_pool_that_cannot_pay_in_full_is_depleted_until_it_is_funded() -> None
     assert isinstance(pool.send(pay(4)), RewardPaid)
 
 
+@pytest.mark.parametrize(("balance_minor", "pays"), [(549_999, False), (550_000, True)])
+def test_a_pool_pays_reward_and_share_or_nothing(balance_minor: int, pays: bool) -> None:
+    pool = new_pool()
+    pool.send(OpenPool(POOL, "Everyone", WEEK_MS))
+    pool.send(FundPool("funding-1", TREASURY, balance_minor))
+    assert isinstance(pool.send(pay()), RewardPaid) is pays
+    left = 0 if pays else balance_minor
+    assert pool.ledger.balances[pool_account(POOL)] == left
+
+
 def test_a_reward_of_nothing_is_refused() -> None:
     pool = funded()
     assert pool.send(pay(1, played_ms=0)).reason == "nothing-to-pay"

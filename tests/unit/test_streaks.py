@@ -78,6 +78,14 @@ def test_a_calendar(calendar: str, days: int, longest: int, timers: bool) -> Non
     assert (view.days, view.longest_days) == (days, longest)
 
 
+def test_a_fact_tells_how_many_days_were_frozen() -> None:
+    listener = new_listener()
+    for number in (0, 1, 3, 7):
+        reward(listener, number, moment(MONDAY + timedelta(days=number)))
+    extended = [e for e in listener.events if isinstance(e, StreakExtended)]
+    assert [(e.days, e.frozen_days) for e in extended] == [(1, 0), (2, 0), (3, 1), (1, 0)]
+
+
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 6), st.booleans())
 def test_streaks_are_those_of_the_naive_twin(marks: list[bool], offset: int, timers: bool) -> None:
     listener, naive = new_listener(), NaiveStreak()
@@ -158,8 +166,10 @@ def test_a_streak_breaks_by_itself_when_nothing_can_save_it() -> None:
     ends = moment(MONDAY + timedelta(days=7), "Europe/Madrid", 0) - 30 * 60_000
     assert view.keep_until_ms == ends
     assert listener.timers == {"streak": ends + POLICY.grace_ms}
+    listener.timers.clear()
     listener.send(CheckStreak(0), ends)
     assert listener.timers == {"streak": ends + POLICY.grace_ms}
+    assert "StreakBroken" not in listener.names()
     listener.send(CheckStreak(0), ends + POLICY.grace_ms)
     [broken] = [e for e in listener.events if isinstance(e, StreakBroken)]
     assert (broken.days, broken.last_day) == (1, friday.toordinal())
