@@ -1,7 +1,7 @@
 """Durable timers: which are due here, and what to do with one that its entity could not take.
 
-Setting, cancelling and finishing a timer is part of the batch that causes it (`storage.journal.write`).
-"""  # noqa: E501
+Setting, cancelling and finishing a timer is part of the batch that causes it: `journal.write`.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ STANDING = """
 select r.entity_id, r.name, r.due_at_ms
 from unnest($2::text[], $3::text[], $4::bigint[]) as d (entity_id, name, due_at_ms)
 join runtime.reminders r
-    on r.kind = $1 and r.entity_id = d.entity_id and r.name = d.name and r.due_at_ms = d.due_at_ms"""  # noqa: E501
+    on r.kind = $1 and r.entity_id = d.entity_id and r.name = d.name
+    and r.due_at_ms = d.due_at_ms"""
 
 POSTPONE = """
 update runtime.reminders r
-set failures = r.failures + 1, not_before_ms = $5 + least($6 * 2 ^ least(r.failures, 30), $7)::bigint
+set failures = r.failures + 1,
+    not_before_ms = $5::bigint + least($6 * 2 ^ least(r.failures, 30), $7)::bigint
 from unnest($2::text[], $3::text[], $4::bigint[]) as d (entity_id, name, due_at_ms)
-where r.kind = $1 and r.entity_id = d.entity_id and r.name = d.name and r.due_at_ms = d.due_at_ms"""  # noqa: E501
+where r.kind = $1 and r.entity_id = d.entity_id and r.name = d.name
+    and r.due_at_ms = d.due_at_ms"""
 
 POSTPONE_FIRST_MS = 1_000
 POSTPONE_MOST_MS = 3_600_000

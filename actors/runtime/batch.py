@@ -1,8 +1,8 @@
 """Deciding a batch in memory: commands in, everything that has to be written out. No I/O.
 
-Entities are evolved as their commands are decided. Whoever could not commit the batch must therefore
-forget every entity in `Batch.touched` and load it again.
-"""  # noqa: E501
+Entities are evolved as their commands are decided. Whoever could not commit the batch must
+therefore forget every entity in `Batch.touched` and load it again.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INTERNAL = Answer(code=VibeStreamError.code, detail="The engine failed on this c
 NOTHING = Answer()
 
 
-class Redo(Exception):  # noqa: N818
+class Redo(Exception):  # noqa: N818 - not an error
     """The batch cannot go on as it is. What has to be answered is settled; run the rest again."""
 
     def __init__(self, reason: str) -> None:
@@ -108,7 +108,7 @@ class Batch:
             assert not (events or decision.timers) or not item.is_query, "a query changed something"
         except Refusal as refusal:
             answer, decision = error_answer(refusal), None
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - logged; the others of the batch go on
             self._log_failure("decide", item)
             self.staged.append((item, INTERNAL))
             return
@@ -168,7 +168,7 @@ class Batch:
         return Event(
             derive_id(self._kind.name, entity_id, sequence),
             self._kind.stream,
-            type_name(type(event)),  # type: ignore[arg-type]
+            type_name(event),
             entity_id,
             sequence,
             self._now_ms,

@@ -1,8 +1,12 @@
-"""How a kind's commands, answers, events and states become bytes, and what travels between processes."""  # noqa: E501
+"""How commands, answers, events and states become bytes, and what hosts say of themselves.
+
+MessagePack, or JSON for the rare value that it cannot hold: its integers end at 64 bits, an amount
+in wei does not. The first byte tells which, as no MessagePack array or map begins like a JSON one.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -14,15 +18,12 @@ from messages.errors import VibeStreamError
 
 Payload = tuple[str, list[CommandEnvelope]]
 
-_encoder = msgspec.msgpack.Encoder()
-_json = msgspec.json.Encoder()
-_payloads = msgspec.msgpack.Decoder(Payload)
-_answers = msgspec.msgpack.Decoder(list[Answer])
+_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 
-encode = _encoder.encode
-encode_json = _json.encode
-decode_payload = _payloads.decode
-decode_answers = _answers.decode
+_pack = msgspec.msgpack.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
+decode_payload = msgspec.msgpack.Decoder(Payload).decode
+decode_answers = msgspec.msgpack.Decoder(list[Answer]).decode
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -37,13 +38,35 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """The decoders of one kind."""
+    """The decoders of one kind. Each raises msgspec.DecodeError."""
 
     def __init__(self, kind: EntityKind[Any, Any, Any]) -> None:
-        self.command = msgspec.msgpack.Decoder(kind.command_type).decode
-        self.events = msgspec.msgpack.Decoder(list[kind.event_type]).decode  # type: ignore[name-defined]
-        self.state = msgspec.msgpack.Decoder(kind.state_type).decode
-        self.answer = msgspec.msgpack.Decoder(kind.answer_type).decode
+        self.command = _decoder(kind.command_type)
+        self.events = _decoder(list[kind.event_type])  # type: ignore[name-defined]
+        self.state = _decoder(kind.state_type)
+        self.answer = _decoder(kind.answer_type)
+
+
+def encode(value: Any) -> bytes:
+    """The bytes of a value. Raises OverflowError for a bare integer beyond 64 bits."""
+    try:
+        return _pack(value)
+    except OverflowError:
+        if isinstance(value, int):
+            raise
+        return encode_json(value)
+
+
+def _decoder(of: Any) -> Callable[[bytes], Any]:
+    unpack = msgspec.msgpack.Decoder(of).decode
+    from_json = msgspec.json.Decoder(of).decode
+
+    def decode(body: bytes) -> Any:
+        if len(body) > 1 and body[0] in b"{[":  # one byte alone is a small integer
+            return from_json(body)
+        return unpack(body)
+
+    return decode
 
 
 def fingerprint(entity_id: str, body: bytes) -> int:
@@ -53,11 +76,17 @@ def fingerprint(entity_id: str, body: bytes) -> int:
 
 
 def error_answer(error: VibeStreamError) -> Answer:
-    """The answer that carries an error."""
-    return Answer(code=error.code, detail=error.detail, params=error.params)
+    """The answer that carries an error, with params that surely travel."""
+    params = {name: _portable(value) for name, value in error.params.items()}
+    return Answer(code=error.code, detail=error.detail, params=params)
 
 
-@lru_cache(maxsize=4_096)
-def type_name(cls: type) -> str:
+def _portable(value: Any) -> str | int:
+    if isinstance(value, int) and _MIN_INT <= value <= _MAX_INT:
+        return value
+    return str(value)
+
+
+def type_name(event: Any) -> str:
     """The event's type on the bus: its class's name."""
-    return cls.__name__
+    return type(event).__name__

@@ -14,7 +14,7 @@ from actors.runtime.kind import EntityKind
 from storage.journal import History
 
 
-class BrokenHistory(Exception):  # noqa: N818
+class BrokenHistoryError(Exception):
     """An entity's journal has a hole, or does not decode: it cannot be rebuilt."""
 
 
@@ -92,19 +92,19 @@ def rebuild(
     partition: int,
     history: History,
 ) -> Entity:
-    """The entity that a snapshot and the rows after it make. Raises BrokenHistory."""
+    """The entity that a snapshot and the rows after it make. Raises BrokenHistoryError."""
     try:
         state = kind.initial(entity_id) if history.state is None else codec.state(history.state)
         sequence = history.sequence
         for first, body in history.rows:
             if first != sequence + 1:
-                raise BrokenHistory(f"event {sequence + 1} is missing, {first} follows")
+                raise BrokenHistoryError(f"event {sequence + 1} is missing, {first} follows")
             events = codec.events(body)
             for event in events:
                 state = kind.evolve(state, event)
             sequence += len(events)
     except msgspec.DecodeError as error:
-        raise BrokenHistory(str(error)) from error
+        raise BrokenHistoryError(str(error)) from error
     entity = Entity(entity_id, partition, state, sequence)
     entity.snapshot_sequence = history.sequence
     return entity

@@ -9,6 +9,8 @@ from storage.database import CONNECTION_ERRORS
 # The server, or the way to it, was not able to; the same batch may work in a moment.
 _PASSING = (
     *CONNECTION_ERRORS,
+    # A server that dies as a statement is sent: asyncpg finds its own protocol in mid-operation.
+    asyncpg.InternalClientError,
     asyncpg.TransactionRollbackError,  # deadlocks, serialization
     asyncpg.OperatorInterventionError,  # shutdown, cancelled statements
     asyncpg.InsufficientResourcesError,  # disk, memory, connections

@@ -1,9 +1,9 @@
 """The typed handle through which everything else reaches entities.
 
 A call to a host costs about a millisecond whatever it carries, so commands that arrive while calls
-are under way leave together in the next one. A command whose host is gone, has lost the partition or
-does not answer is asked again, with the same key, until its deadline.
-"""  # noqa: E501
+are under way leave together in the next one. A command whose host is gone, has lost the partition
+or does not answer is asked again, with the same key, until its deadline.
+"""
 
 from __future__ import annotations
 

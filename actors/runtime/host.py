@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,11 @@ from prometheus_client import generate_latest
 from actors.runtime.codec import Health, decode_payload, encode, error_answer
 from actors.runtime.errors import MalformedCommand, NotOwner
 from actors.runtime.kind import EntityKind
-from actors.runtime.lane import Identity, Lane
+from actors.runtime.lane import Lane
 from actors.runtime.limits import MAX_ENTITY_ID_CHARS, MAX_KEY_BYTES, Limits
 from actors.runtime.mail import Call, Item
 from actors.runtime.metrics import HostMetrics
+from actors.runtime.ownership import Identity
 from actors.runtime.timers import TimerPoll
 from messages.envelope import CommandEnvelope
 from messages.errors import Overloaded, Unavailable
@@ -111,10 +113,9 @@ class Host:
     async def stop(self) -> None:
         """Answer what has arrived, as far as time allows, and let go of everything."""
         self._accepts = False
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._limits.stop_ms / 1000
-        while self._waiting() and loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.stop_ms / 1000):
+                await self._all_answered()
         await self.abandon()
         for lanes in self._lanes.values():
             for lane in lanes:
@@ -127,6 +128,10 @@ class Host:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _all_answered(self) -> None:
+        while self._waiting():  # noqa: ASYNC110 - once in a host's life
+            await asyncio.sleep(0.005)
 
     def _waiting(self) -> int:
         return sum(lane.waiting for lanes in self._lanes.values() for lane in lanes)

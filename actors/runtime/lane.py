@@ -1,52 +1,37 @@
 """A lane: some of a kind's partitions, one connection, one batch at a time.
 
 What has arrived is one batch, what arrives meanwhile is the next. A batch is looked up, loaded,
-decided, committed, and only then answered. If the commit fails, or its outcome is unknown, memory is
-dropped and the batch runs again; recorded answers make that exactly-once.
-"""  # noqa: E501
+decided, committed, and only then answered. If the commit fails, or its outcome is unknown, memory
+is dropped and the batch runs again; recorded answers make that exactly-once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import structlog
 
 from actors.runtime import funds
 from actors.runtime.batch import INTERNAL, NOTHING, Batch, Redo
 from actors.runtime.codec import Codec, encode, error_answer, fingerprint
+from actors.runtime.connector import Connector
 from actors.runtime.entities import Entity, LiveEntities, rebuild
-from actors.runtime.errors import MalformedCommand, NotOwner
+from actors.runtime.errors import MalformedCommand
 from actors.runtime.failures import clashes_with_journal, is_passing
 from actors.runtime.kind import EntityKind
 from actors.runtime.limits import Limits
 from actors.runtime.mail import Item, unanswered
 from actors.runtime.metrics import HostMetrics
+from actors.runtime.ownership import Identity, Ownership
 from messages.envelope import Answer
 from messages.errors import IdempotencyKeyReused, Unavailable, VibeStreamError
-from storage import journal, outbox, placement, reminders
+from storage import journal, outbox, reminders
 from storage.database import Connection, Pool
 
 logger = structlog.get_logger(__name__)
-
-# Plans are kept for the life of a connection: one made while a table was small would scan it for ever.  # noqa: E501
-PREPARE_CONNECTION = "set enable_seqscan = off"
-CONNECT_S = 5.0
-
-
-class Identity:
-    """Who a host is: its name, and the incarnation that it registered at its start."""
-
-    __slots__ = ("incarnation", "name", "retired")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.incarnation = 0
-        self.retired = False
 
 
 class Lane:
@@ -63,16 +48,14 @@ class Lane:
     ) -> None:
         self._kind = kind
         self._codec = Codec(kind)
-        self._identity = identity
-        self._pool = pool
+        self._owned = Ownership(kind.name, identity, clock, limits, metrics)
+        self._connector = Connector(pool)
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
         self._mail: deque[Item] = deque()
         self._arrived = asyncio.Event()
         self._sweep_is_due = False
-        self._connection: Connection | None = None
-        self._epochs: dict[int, int] = {}
         self._live = LiveEntities()
         self._under_way: list[Item] = []
 
@@ -84,7 +67,7 @@ class Lane:
     @property
     def partitions(self) -> int:
         """How many partitions it owns."""
-        return len(self._epochs)
+        return len(self._owned)
 
     @property
     def entities(self) -> int:
@@ -114,7 +97,7 @@ class Lane:
                 if not self._mail and not self._sweep_is_due:
                     self._arrived.clear()
         finally:
-            await self._disconnect()
+            await self._connector.drop()
 
     def fail_all(self, error: VibeStreamError) -> None:
         """Answer everything that waits with an error (after `run` has ended)."""
@@ -180,6 +163,7 @@ class Lane:
                 await self._attempt(pending)
             except Redo as redo:
                 self._metrics.retries.labels(self._kind.name, redo.reason).inc()
+                self._give_up_after(deadline, pending)
             except Exception as error:  # noqa: BLE001 - each kind of failure has its place below
                 if is_passing(error) or clashes_with_journal(error):
                     attempt += 1
@@ -193,9 +177,9 @@ class Lane:
                     pending[0].settle(self._failed(pending[0], error))
 
     async def _attempt(self, items: Sequence[Item]) -> None:
-        connection = await self._connected()
+        connection = await self._connector.get()
         now_ms = self._clock()
-        items = await self._owned(connection, items, now_ms)
+        items = await self._owned.take(connection, items)
         batch = Batch(self._kind, self._codec, self._live, now_ms)
         items = await self._unknown(connection, items, batch)
         items = await self._loaded(connection, items, now_ms)
@@ -225,33 +209,11 @@ class Lane:
             self._metrics.snapshots.labels(self._kind.name).inc(len(batch.writes.snapshots))
 
     async def _write(self, connection: Connection, batch: Batch) -> None:
-        epochs = {partition: self._epochs[partition] for partition in batch.partitions}
+        epochs = self._owned.epochs(batch.partitions)
         if not await journal.write(connection, self._kind.name, epochs, batch.at_ms, batch.writes):
             raise Redo("fence-lost")
 
     # --- before deciding --------------------------------------------------------------------------
-
-    async def _owned(
-        self, connection: Connection, items: Sequence[Item], now_ms: int
-    ) -> list[Item]:
-        """Take the partitions that are not owned yet; refuse what belongs to another host."""
-        wanted = {item.partition for item in items} - self._epochs.keys()
-        if wanted and not self._identity.retired:
-            who = self._identity
-            taken = await placement.acquire(
-                connection, self._kind.name, list(wanted), who.name, who.incarnation, now_ms
-            )
-            self._epochs.update(taken)
-            self._metrics.acquired.labels(self._kind.name).inc(len(taken))
-            if len(taken) < len(wanted):
-                await self._retire_if_replaced(connection)
-        return self._refuse_foreign(items)
-
-    def _refuse_foreign(self, items: Sequence[Item]) -> list[Item]:
-        for item in items:
-            if item.partition not in self._epochs:
-                item.settle(error_answer(NotOwner(retry_after_ms=self._limits.retry_after_ms)))
-        return unanswered(items)
 
     async def _unknown(
         self, connection: Connection, items: Sequence[Item], batch: Batch
@@ -263,13 +225,13 @@ class Lane:
         """
         if not items:
             return []
-        epochs = {item.partition: self._epochs[item.partition] for item in items}
+        epochs = self._owned.epochs(item.partition for item in items)
         keys = [item.key for item in items if not item.is_query]
         found = await journal.look_up(connection, self._kind.name, epochs, keys)
         if found.lost:
-            self._step_down(found.lost)
-            await self._retire_if_replaced(connection)
-            items = self._refuse_foreign(items)
+            self._live.forget_partitions(set(found.lost))
+            self._owned.lose(found.lost)
+            raise Redo("fence-lost")
         for item in items if found.recorded else ():
             recorded = None if item.is_query else found.recorded.get(item.key)
             if recorded is None:
@@ -329,22 +291,20 @@ class Lane:
         """Wait, and connect anew if need be; past the deadline the items are Unavailable."""
         self._metrics.retries.labels(self._kind.name, type(error).__name__).inc()
         logger.warning("batch_retried", kind=self._kind.name, error=repr(error), attempt=attempt)
-        connection = self._connection
-        if (
-            connection is None
-            or connection.is_closed()
-            or not isinstance(error, asyncpg.PostgresError)
-        ):
-            await self._disconnect()
-        if asyncio.get_running_loop().time() >= deadline:
-            unavailable = Unavailable("the database", retry_after_ms=1_000)
-            for item in pending:
-                item.settle(error_answer(unavailable))
-            return
-        if not clashes_with_journal(error):
+        await self._connector.drop_if_broken(error)
+        if not self._give_up_after(deadline, pending) and not clashes_with_journal(error):
             limits = self._limits
             pause_ms = min(limits.backoff_first_ms * 2 ** min(attempt, 20), limits.backoff_most_ms)
             await asyncio.sleep(pause_ms / 1000)
+
+    def _give_up_after(self, deadline: float, pending: Sequence[Item]) -> bool:
+        """Whether it is too late to go on; then what has no answer is Unavailable."""
+        if asyncio.get_running_loop().time() < deadline:
+            return False
+        unavailable = error_answer(Unavailable("the batch cannot be written", retry_after_ms=1_000))
+        for item in unanswered(pending):
+            item.settle(unavailable)
+        return True
 
     def _failed(self, item: Item, error: Exception) -> Answer:
         if isinstance(error, VibeStreamError):
@@ -358,25 +318,12 @@ class Lane:
         )
         return INTERNAL
 
-    def _step_down(self, partitions: Sequence[int]) -> None:
-        for partition in partitions:
-            self._epochs.pop(partition, None)
-        self._live.forget_partitions(set(partitions))
-        self._metrics.fence_losses.labels(self._kind.name).inc(len(partitions))
-        logger.warning("fence_lost", kind=self._kind.name, partitions=sorted(partitions))
-
-    async def _retire_if_replaced(self, connection: Connection) -> None:
-        who = self._identity
-        if await placement.incarnation(connection, who.name) != who.incarnation:
-            who.retired = True
-            logger.warning("host_retired", host=who.name, incarnation=who.incarnation)
-
     async def _postpone_failed(self, items: Sequence[Item]) -> None:
         failed = [item.timer for item in items if item.timer and item.answer is INTERNAL]
         if not failed:
             return
         try:
-            connection = await self._connected()
+            connection = await self._connector.get()
             await reminders.postpone(connection, self._kind.name, failed, self._clock())
         except Exception as error:  # noqa: BLE001 - they will be due again, only sooner
             logger.warning("timers_not_postponed", kind=self._kind.name, error=repr(error))
@@ -411,28 +358,12 @@ class Lane:
     async def _save(self, entities: Sequence[Entity]) -> None:
         if not entities:
             return
-        epochs = {entity.partition: self._epochs[entity.partition] for entity in entities}
+        epochs = self._owned.epochs(entity.partition for entity in entities)
         rows = [journal.SnapshotRow(e.entity_id, e.sequence, encode(e.state)) for e in entities]
         writes = journal.Writes(snapshots=rows)
-        connection = await self._connected()
+        connection = await self._connector.get()
         await journal.write(connection, self._kind.name, epochs, self._clock(), writes)
         self._metrics.snapshots.labels(self._kind.name).inc(len(rows))
-
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            await self._disconnect()
-            self._connection = await self._pool.acquire(timeout=CONNECT_S)
-            await self._connection.execute(PREPARE_CONNECTION)
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        """Give the connection up; it may be in any state."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.terminate()
-            with suppress(Exception):
-                await self._pool.release(connection)  # type: ignore[arg-type]
 
 
 def _undecodable(item: Item, error: Exception) -> Answer:

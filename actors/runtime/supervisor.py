@@ -1,8 +1,8 @@
 """Watches hosts and moves the partitions of the lost. One supervisor acts at a time.
 
-Safety does not depend on it: a move raises the epochs, so an owner that was only thought lost cannot
-commit any more. A supervisor that is wrong costs time, never a double owner.
-"""  # noqa: E501
+Safety does not depend on it: a move raises the epochs, so an owner that was only thought lost
+cannot commit any more. A supervisor that is wrong costs time, never a double owner.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import asyncpg
 import msgspec
 import structlog
 from prometheus_client import generate_latest
@@ -21,7 +22,7 @@ from actors.runtime.metrics import SupervisorMetrics
 from actors.runtime.placement import assign, moves
 from actors.runtime.transport import HostUnreachable, Transport
 from storage import placement
-from storage.database import Connection, Pool
+from storage.database import Pool
 from storage.placement import Incident
 
 logger = structlog.get_logger(__name__)
@@ -73,7 +74,7 @@ class Supervisor:
         self._limits = limits or SupervisorLimits()
         self.metrics = metrics or SupervisorMetrics()
         self._watched: dict[str, Watched] = {}
-        self._lock: Connection | None = None
+        self._lock: asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -126,8 +127,8 @@ class Supervisor:
 
     async def _leads(self) -> bool:
         """Whether this supervisor holds the lock. It is lost with its connection."""
-        if self._lock is not None and not self._lock.is_closed():
-            await self._lock.execute("select 1")
+        if self._lock is not None:
+            await self._lock.execute("select 1")  # raises once the connection, or the pool, is gone
             return True
         await self._let_go()
         connection = await self._pool.acquire(timeout=CONNECT_S)
@@ -149,7 +150,7 @@ class Supervisor:
             with suppress(Exception):
                 connection.terminate()
             with suppress(Exception):
-                await self._pool.release(connection)  # type: ignore[arg-type]
+                await self._pool.release(connection)
 
     async def _ask(self, name: str) -> Health | None:
         try:
@@ -188,7 +189,7 @@ class Supervisor:
         return ""
 
     async def _rebalance(self, now_ms: int) -> list[tuple[str, str]]:
-        """Put every partition where the live hosts should have it: (from, to) of each that moved."""  # noqa: E501
+        """Put every partition where the live hosts should have it: (from, to) of each move."""
         assert self._lock is not None
         done: list[tuple[str, str]] = []
         for kind, hosts in self._plan.hosts.items():

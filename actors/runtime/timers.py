@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 
 from actors.runtime.kind import EntityKind
-from actors.runtime.lane import Identity
 from actors.runtime.limits import Limits
 from actors.runtime.mail import Item, Timer
 from actors.runtime.metrics import HostMetrics
+from actors.runtime.ownership import Identity
 from messages.envelope import Answer
 from messages.keys import derive_key
 from storage import reminders
@@ -50,7 +50,7 @@ class TimerPoll:
         self._all_done = asyncio.Event()
 
     def answered(self, index: int, answer: Answer) -> None:
-        """One of the commands is done; whatever the answer, the next poll sees what is still due."""  # noqa: E501
+        """A command is done; whatever the answer, the next poll sees what is still due."""
         self._left -= 1
         if answer.code == "":
             self._fired.inc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class HostUnreachable(ConnectionError):  # noqa: N818
+class HostUnreachable(ConnectionError):  # noqa: N818 - a state of affairs, like its siblings
     """The host is dead, restarting or unknown. Whether it did what it was asked is unknown, too."""
 
 
