@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +29,7 @@ from api.uploads import form_schema
 from domain.music import clean_artist_name
 from domain.users import Permission, role_of_artist
 from integrations.tokens import Claims
-from messages.envelope import Event
+from messages.envelope import Event, event_of_fact
 from messages.keys import derive_id
 from messages.music import STREAM, ArtistRegistered, SongNotFound, artist_channel
 from messages.users import UserNotFound, user_channel
@@ -38,6 +37,7 @@ from storage import music as storage
 from storage import outbox
 from storage import users as user_storage
 from storage.database import Connection
+from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["music"])
 
@@ -128,7 +128,7 @@ async def list_songs(
     artist_id: UUID | None = None,
 ) -> Page[songs.Song]:
     """Songs, newest first; of one artist if `artist_id` is given."""
-    before = decode_cursor(cursor) if cursor else storage.FIRST_PAGE
+    before = decode_cursor(cursor) if cursor else FIRST_PAGE
     artist = str(artist_id) if artist_id else None
     found = await storage.newest_songs(services.pool, before, limit + 1, artist)
     shown = found[:limit]
@@ -205,13 +205,12 @@ async def _song(services: Services, song_id: UUID) -> storage.Song:
 
 
 def _registered(fact: ArtistRegistered) -> Event:
-    return Event(
+    return event_of_fact(
+        fact,
         event_id=derive_id("artist-registered", fact.artist_id),
         stream=STREAM,
-        type=type(fact).__name__,
         entity_id=fact.artist_id,
         sequence=1,
         at_ms=fact.at_ms,
         channels=(user_channel(fact.user_id), artist_channel(fact.artist_id)),
-        body=msgspec.json.encode(fact).decode(),
     )

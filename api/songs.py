@@ -19,7 +19,7 @@ from api.uploads import Upload, receive_upload
 from domain.music import check_song_count, clean_title
 from integrations.audio_probe import AudioFacts
 from integrations.tokens import Claims
-from messages.envelope import Event
+from messages.envelope import Event, event_of_fact
 from messages.keys import derive_id
 from messages.music import (
     STREAM,
@@ -140,13 +140,12 @@ def _published(song: storage.Song) -> Event:
     fact = SongPublished(
         song.song_id, song.artist_id, song.title, song.duration_ms, song.published_at_ms
     )
-    return Event(
+    return event_of_fact(
+        fact,
         event_id=derive_id("song-published", song.song_id),
         stream=STREAM,
-        type=type(fact).__name__,
         entity_id=song.song_id,
         sequence=1,
         at_ms=song.published_at_ms,
         channels=(song_channel(song.song_id), artist_channel(song.artist_id)),
-        body=msgspec.json.encode(fact).decode(),
     )

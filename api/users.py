@@ -15,7 +15,7 @@ from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, re
 from api.openapi import problems
 from api.services import Services, ServicesDep
 from domain import users as domain
-from messages.envelope import Event
+from messages.envelope import Event, event_of_fact
 from messages.errors import Overloaded
 from messages.keys import derive_id
 from messages.listening import Tier
@@ -188,15 +188,14 @@ def _safe(name: str) -> str:
 def _registered(user_id: str, registration: domain.Registration, at_ms: int) -> Event:
     r = registration
     fact = UserRegistered(user_id, r.username, r.locale, r.time_zone, at_ms)
-    return Event(
+    return event_of_fact(
+        fact,
         event_id=derive_id("user-registered", user_id),
         stream=STREAM,
-        type=type(fact).__name__,
         entity_id=user_id,
         sequence=1,
         at_ms=at_ms,
         channels=(user_channel(user_id),),
-        body=msgspec.json.encode(fact).decode(),
     )
 
 

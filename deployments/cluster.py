@@ -37,11 +37,6 @@ class EngineProcess:
         self._mark = ""
         self.last_words = ""
 
-    @property
-    def pid(self) -> int:
-        """The engine's process id; 0 before it started."""
-        return self._process.pid if self._process else 0
-
     def start(self, report: Report) -> None:
         """Start and return when it answers. Raises EngineFailed with its reason."""
         self._mark = uuid.uuid4().hex
@@ -107,20 +102,17 @@ class EngineProcess:
         kill_marked(self._mark)
 
 
-def kill_marked(mark: str) -> int:
-    """SIGKILL every process whose environment carries the mark; returns how many there were."""
-    killed = 0
+def kill_marked(mark: str) -> None:
+    """SIGKILL every process whose environment carries the mark."""
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         found = [process for process in psutil.process_iter() if _carries(process, mark)]
         if not found:
-            break
+            return
         for process in found:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-                killed += 1
         psutil.wait_procs(found, timeout=2)
-    return killed
 
 
 def _carries(process: psutil.Process, mark: str) -> bool:

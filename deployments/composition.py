@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
 
 import redis.asyncio as redis_asyncio
 from fastapi import FastAPI
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
 from bus.health import bus_lag
+from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.settings import Settings
 from integrations.audio import ProcessInspector
@@ -31,20 +31,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """An HTTP gateway ready to serve."""
-
-    app: FastAPI
-
-
-async def open_gateway(settings: Settings) -> Gateway:
+async def open_gateway(settings: Settings) -> FastAPI:
     """The gateway over its ports. Raises what a store raises when it cannot be reached."""
     folder = settings.folder
     pool = await open_pool(settings.postgres_url, max_size=10)
     redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
     store = await BusStore.open(settings.postgres_url, max_size=2)
+    broker = RedisStream(settings.redis_url)
 
     async def postgres() -> str:
         return str(await pool.fetchval("select current_setting('server_version')"))
@@ -53,14 +47,7 @@ async def open_gateway(settings: Settings) -> Gateway:
         return str((await redis.info("server"))["redis_version"])
 
     async def bus() -> str:
-        from bus.stream_redis import RedisStream
-
-        broker = RedisStream(settings.redis_url)
-        try:
-            lags = await bus_lag(store, broker, STREAMS, now_ms())
-        finally:
-            await broker.close()
-        return f"{len(lags)} streams"
+        return f"{len(await bus_lag(store, broker, STREAMS, now_ms()))} streams"
 
     async def objects_answer() -> str:
         await objects.check()
@@ -89,13 +76,11 @@ async def open_gateway(settings: Settings) -> Gateway:
             HealthCheck("objects", objects_answer),
         ),
     )
-    return Gateway(create_app(services))
+    return create_app(services)
 
 
 async def open_bus_worker(settings: Settings) -> Worker:
     """The relay of every stream, started."""
-    from bus.stream_redis import RedisStream
-
     store = await BusStore.open(settings.postgres_url, max_size=8)
     broker = RedisStream(settings.redis_url)
     worker = Worker("bus-0", store, broker, (), STREAMS, now_ms)

@@ -22,10 +22,10 @@ class GatewayReplica:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc] # Serve awaits it
         from deployments.composition import open_gateway
 
-        self._gateway = await open_gateway(settings)
+        self._app = await open_gateway(settings)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return self._gateway.app
+        return self._app
 
 
 class BusWorker:

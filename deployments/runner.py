@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
             stack.enter_context(_noted(settings))
             engine = _engine(settings)
             stack.callback(_goodbye, engine)
-            engine.start(lambda text: typer.echo(f"  … {text}"))
+            engine.start(_progress)
             _welcome(settings)
             _watch(servers, engine)
     except KeyboardInterrupt:
@@ -159,7 +159,11 @@ def _watch(servers: list[EmbeddedServer], engine: EngineProcess) -> None:
         if not engine.is_alive():
             typer.echo(f"the engine died ({engine.last_words}); starting another")
             engine.stop()
-            engine.start(lambda text: typer.echo(f"  … {text}"))
+            engine.start(_progress)
+
+
+def _progress(what: str) -> None:
+    typer.echo(f"  … {what}")
 
 
 def _step(what: str, began: float, detail: str) -> None:

@@ -40,3 +40,22 @@ class Event(msgspec.Struct, frozen=True):
     channels: tuple[str, ...]
     body: str
     position: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def event_of_fact(
+    fact: msgspec.Struct,
+    *,
+    event_id: str,
+    stream: str,
+    entity_id: str,
+    sequence: int,
+    at_ms: int,
+    channels: tuple[str, ...],
+) -> Event:
+    """The event that tells of a fact: its type is the fact's class, its body the fact as JSON."""
+    body = _encode(fact).decode()
+    name = type(fact).__name__
+    return Event(event_id, stream, name, entity_id, sequence, at_ms, channels, body)

@@ -14,7 +14,7 @@ from messages.bus import DeadLetter, GroupLag, GroupPosition, Position
 from messages.envelope import Event
 from storage import dead_letters, inbox, outbox
 from storage.bus_session import BusSession, Lease
-from storage.database import SERVER_SETTINGS, Connection, Pool
+from storage.database import Connection, Pool, open_pool
 
 POOL_SIZE = 16
 CLOSE_SECONDS = 5.0
@@ -50,13 +50,10 @@ class BusStore:
     @classmethod
     async def open(cls, url: str, *, max_size: int = POOL_SIZE) -> BusStore:
         """Connect. Raises one of storage.database.CONNECTION_ERRORS if there is no server."""
-        pool = await asyncpg.create_pool(
+        pool = await open_pool(
             url,
-            min_size=1,
             max_size=max_size,
-            command_timeout=30,
-            timeout=5,
-            server_settings={**SERVER_SETTINGS, "application_name": "vibestream bus"},
+            application_name="vibestream bus",
             # The default asks the server to forget session state on each release: a round trip a
             # batch for state that nobody sets.
             reset=_keep_session,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
@@ -37,8 +38,18 @@ SERVER_SETTINGS = {
 }
 
 
-async def open_pool(url: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
-    """A pool on `url`. Raises one of CONNECTION_ERRORS if the server cannot be reached."""
+async def open_pool(
+    url: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 8,
+    application_name: str = SERVER_SETTINGS["application_name"],
+    reset: Callable[[Any], Awaitable[None]] | None = None,
+) -> Pool:
+    """A pool on `url`. Raises one of CONNECTION_ERRORS if the server cannot be reached.
+
+    reset: what is done to a connection that comes back; None is asyncpg's own, a round trip.
+    """
     return await asyncpg.create_pool(
         url,
         min_size=min_size,
@@ -46,5 +57,6 @@ async def open_pool(url: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
         command_timeout=30,
         timeout=5,
         max_inactive_connection_lifetime=300,
-        server_settings=SERVER_SETTINGS,
+        server_settings={**SERVER_SETTINGS, "application_name": application_name},
+        reset=reset,
     )

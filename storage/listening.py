@@ -14,6 +14,7 @@ from messages.listening import (
     ListeningStarted,
 )
 from storage.database import Connection, Pool
+from storage.rows import execute_rows
 
 ADD_STARTED = """
 insert into listening.sessions
@@ -48,8 +49,6 @@ select {_COLUMNS}
 where user_id = $1 and (started_at_ms, session_id) < ($2, $3)
 order by started_at_ms desc, session_id desc limit $4"""
 
-FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
-
 
 class SessionRow(msgspec.Struct, frozen=True):
     """A session as its listener may see it. `played_ms` and `beats` are known once it has ended."""
@@ -76,9 +75,24 @@ async def write(connection: Connection, events: Sequence[ListeningEvent]) -> Non
 
     A session has at most one fact of each kind, and they come in this order.
     """
-    await _add_started(connection, [e for e in events if isinstance(e, ListeningStarted)])
-    await _set_ended(connection, [e for e in events if isinstance(e, ListeningEnded)])
-    await _set_scored(connection, [e for e in events if isinstance(e, ListeningScored)])
+    started = [
+        (e.session_id, e.user_id, e.device_id, e.song_id, e.artist_id, e.pool_id, e.at_ms)
+        for e in events
+        if isinstance(e, ListeningStarted)
+    ]
+    await execute_rows(connection, ADD_STARTED, started)
+    ended = [
+        (e.session_id, e.ended_at_ms, e.reason.value, e.played_ms, e.beats, e.counted)
+        for e in events
+        if isinstance(e, ListeningEnded)
+    ]
+    await execute_rows(connection, SET_ENDED, ended)
+    scored = [
+        (e.session_id, e.eligible, e.score_bps, " ".join(e.reasons))
+        for e in events
+        if isinstance(e, ListeningScored)
+    ]
+    await execute_rows(connection, SET_SCORED, scored)
     claimed = [e.session_id for e in events if isinstance(e, ListenClaimed)]
     if claimed:
         await connection.execute(SET_CLAIMED, claimed)
@@ -96,30 +110,3 @@ async def newest_sessions(
     """The user's sessions that started before a cursor, newest first."""
     rows = await pool.fetch(NEWEST, user_id, *before, limit)
     return [SessionRow(**row) for row in rows]
-
-
-async def _add_started(connection: Connection, events: Sequence[ListeningStarted]) -> None:
-    if not events:
-        return
-    rows = (
-        (e.session_id, e.user_id, e.device_id, e.song_id, e.artist_id, e.pool_id, e.at_ms)
-        for e in events
-    )
-    await connection.execute(ADD_STARTED, *map(list, zip(*rows, strict=True)))
-
-
-async def _set_ended(connection: Connection, events: Sequence[ListeningEnded]) -> None:
-    if not events:
-        return
-    rows = (
-        (e.session_id, e.ended_at_ms, e.reason.value, e.played_ms, e.beats, e.counted)
-        for e in events
-    )
-    await connection.execute(SET_ENDED, *map(list, zip(*rows, strict=True)))
-
-
-async def _set_scored(connection: Connection, events: Sequence[ListeningScored]) -> None:
-    if not events:
-        return
-    rows = ((e.session_id, e.eligible, e.score_bps, " ".join(e.reasons)) for e in events)
-    await connection.execute(SET_SCORED, *map(list, zip(*rows, strict=True)))

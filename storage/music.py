@@ -36,8 +36,6 @@ order by s.published_at_ms desc, s.song_id desc limit $3"""
 _SAME_AUDIO = """
 select song_id::text from music.songs where artist_id = $1 and audio_sha256 = $2"""
 
-FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
-
 
 class Artist(msgspec.Struct, frozen=True):
     """An artist's profile as stored."""

