@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -139,6 +139,18 @@ class RedisStream:
             "STREAMS", stream_key(stream), ">", seconds=ANSWER_SECONDS + block_ms / 1000)
         # fmt: on
         return [to_entry(*item) for _, entries in answer or () for item in entries]
+
+    async def tail(
+        self, after: Mapping[str, Position], limit: int, block_ms: int
+    ) -> dict[str, list[Entry]]:
+        """What streams hold after a position each, without a group. Waits if there is nothing."""
+        keys = {stream_key(stream).encode(): stream for stream in after}
+        # fmt: off
+        answer = await self._call(
+            "XREAD", "COUNT", limit, "BLOCK", block_ms, "STREAMS",
+            *keys, *map(str, after.values()), seconds=ANSWER_SECONDS + block_ms / 1000)
+        # fmt: on
+        return {keys[key]: [to_entry(*e) for e in entries] for key, entries in answer or ()}
 
     async def acknowledge(self, stream: str, group: str, positions: Sequence[Position]) -> None:
         """See bus.stream."""

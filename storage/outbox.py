@@ -61,9 +61,17 @@ select xid, id from bus.outbox where stream = $1 order by xid desc, id desc offs
 PURGE = """
 with oldest as (
     select xid, id, at_ms from bus.outbox
-    where stream = $1 and (xid, id) <= ($2, $3) order by xid, id limit $5)
-delete from bus.outbox o using oldest
-where o.stream = $1 and o.xid = oldest.xid and o.id = oldest.id and oldest.at_ms < $4"""
+    where stream = $1 and (xid, id) <= ($2, $3) order by xid, id limit $5),
+gone as (
+    delete from bus.outbox o using oldest
+    where o.stream = $1 and o.xid = oldest.xid and o.id = oldest.id and oldest.at_ms < $4
+    returning o.xid, o.id),
+horizon as (
+    insert into bus.purged as p (stream, xid, id)
+    select $1, xid, id from gone order by xid desc, id desc limit 1
+    on conflict (stream) do update set xid = excluded.xid, id = excluded.id
+    where (excluded.xid, excluded.id) > (p.xid, p.id))
+select count(*) from gone"""
 
 LAST_OF_ALL = 2**63 - 1
 
@@ -133,8 +141,7 @@ async def purge(
     connection: Connection | Pool, stream: str, up_to: Position, before_ms: int, limit: int
 ) -> int:
     """Delete up to `limit` of the oldest events at or below `up_to` and older than `before_ms`."""
-    status = await connection.execute(PURGE, stream, *up_to, before_ms, limit)
-    return int(status.rsplit(" ", 1)[1])
+    return int(await connection.fetchval(PURGE, stream, *up_to, before_ms, limit))
 
 
 def event_of(row: Sequence[Any]) -> Event:

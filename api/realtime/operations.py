@@ -1,0 +1,143 @@
+"""What clients may call. Contexts register handlers; each call becomes exactly one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+import structlog
+
+from api.realtime.metrics import OperationMetrics
+from api.realtime.protocol import Call, Encoding, ErrorMessage, Result, error_message
+from api.realtime.session import ClientSession
+from messages.errors import Unavailable, VibeStreamError
+from messages.realtime import BadParams, UnknownOperation
+
+Answer: TypeAlias = msgspec.Struct | dict[str, Any] | None
+# (session, params) → answer. The parameters are of the type that was registered.
+Handler: TypeAlias = Callable[[ClientSession, Any], Awaitable[Answer]]
+
+CALL_TIMEOUT_MS = 15_000
+EMPTY: dict[Encoding, bytes] = {Encoding.JSON: b"{}", Encoding.MSGPACK: b"\x80"}
+
+log = structlog.get_logger(__name__)
+
+
+def wall_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class NoParams(msgspec.Struct, frozen=True):
+    """For operations that take none."""
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """An operation; `result_type` and `summary` are for the documentation only."""
+
+    name: str
+    handler: Handler
+    params_type: Any
+    result_type: Any
+    summary: str
+    from_json: msgspec.json.Decoder[Any]
+    from_msgpack: msgspec.msgpack.Decoder[Any]
+
+    def decode(self, raw: bytes, encoding: Encoding) -> Any:
+        """The parameters. Raises BadParams."""
+        decoder = self.from_json if encoding is Encoding.JSON else self.from_msgpack
+        try:
+            return decoder.decode(raw or EMPTY[encoding])
+        except msgspec.ValidationError as error:
+            raise BadParams(str(error)[:200]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise BadParams from None
+
+
+class Operations:
+    """The registry. Filled at composition, read-only after. `clock` is what handlers see."""
+
+    def __init__(
+        self, *, timeout_ms: int = CALL_TIMEOUT_MS, clock: Callable[[], int] = wall_ms
+    ) -> None:
+        self.clock = clock
+        self._operations: dict[str, Operation] = {}
+        self._timeout_s = timeout_ms / 1_000
+        self.metrics = OperationMetrics()
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations.values())
+
+    def register(
+        self,
+        name: str,
+        handler: Handler,
+        params_type: Any,
+        *,
+        result_type: Any = None,
+        summary: str = "",
+    ) -> None:
+        """Have `handler(session, params)` answer calls of `name`; params are a `params_type`.
+
+        It returns a Struct, a dict or None, or raises a VibeStreamError. Anything else it raises is
+        a defect: logged, and told as `internal`.
+        """
+        assert name not in self._operations, f"two handlers for {name!r}"
+        self._operations[name] = Operation(
+            name,
+            handler,
+            params_type,
+            result_type,
+            summary or (handler.__doc__ or "").strip().split("\n", 1)[0],
+            msgspec.json.Decoder(params_type),
+            msgspec.msgpack.Decoder(params_type),
+        )
+
+    async def run(
+        self, session: ClientSession, call: Call, encoding: Encoding
+    ) -> Result | ErrorMessage:
+        """The answer of a call, whatever happens. `encoding` is that of its parameters."""
+        started = time.perf_counter()
+        operation = self._operations.get(call.op)
+        name = operation.name if operation else "unknown"
+        try:
+            message: Result | ErrorMessage = await self._answer(operation, session, call, encoding)
+        except TimeoutError:
+            message = error_message(call.id, Unavailable("the operation took too long"))
+        except VibeStreamError as error:
+            if error.code == VibeStreamError.code:
+                self._log_defect(session, call)
+            message = error_message(call.id, error)
+        except Exception:  # noqa: BLE001 - a defect: its cause is for the log, not the client
+            self._log_defect(session, call)
+            message = _internal(session, call)
+        outcome = message.code if isinstance(message, ErrorMessage) else "ok"
+        self.metrics.observe(name, outcome, time.perf_counter() - started)
+        return message
+
+    async def _answer(
+        self, operation: Operation | None, session: ClientSession, call: Call, encoding: Encoding
+    ) -> Result:
+        if operation is None:
+            raise UnknownOperation
+        params = operation.decode(bytes(call.params), encoding)
+        async with asyncio.timeout(self._timeout_s):
+            answer = await operation.handler(session, params)
+        return Result(call.id, {} if answer is None else answer)
+
+    def _log_defect(self, session: ClientSession, call: Call) -> None:
+        log.exception(
+            "operation failed",
+            operation=call.op[:128],
+            request_id=session.request_id,
+            session_id=session.session_id,
+            user_id=session.subject.user_id if session.subject else None,
+        )
+
+
+def _internal(session: ClientSession, call: Call) -> ErrorMessage:
+    told = error_message(call.id, VibeStreamError())
+    return msgspec.structs.replace(told, params={"request_id": session.request_id})
