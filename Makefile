@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' ' -f1)
 
-.PHONY: help setup run verify test test-fast check fmt openapi lock bench clean
+.PHONY: help setup run demo verify test test-fast check fmt openapi lock bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ $(STAMP): requirements-dev.lock
 
 run: setup ## start everything and stay up until Ctrl-C
 	@exec $(BIN)/python -m deployments.cli run
+
+demo: setup ## the story of one rewarded listen, on the running system, as it happens
+	@$(BIN)/python -m deployments.cli demo
 
 verify: setup ## derive every balance again and print any difference
 	@$(BIN)/python -m deployments.cli verify

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
-from api import openapi, problems
+from api import discovery, docs, health, listening, music, openapi, problems, rewards, users
 from api.edge import Edge
 from api.metrics import HttpMetrics
 from api.services import Services
 from api.songs import PUBLISH
 from api.uploads import FORM_OVERHEAD_BYTES
 
-# Asked in this order, so what is asked most comes first. A context has a module here once it has
-# routes.
-ROUTERS = ("discovery", "users", "music", "listening", "rewards", "health", "docs")
+# Asked in this order, so what is asked most comes first.
+CONTEXTS = (discovery, users, music, listening, rewards, health, docs)
 VERSION = "0.1.0"
 OPENAPI_PATH = "/openapi.json"
 
@@ -54,9 +51,8 @@ def _routes(version: str) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    for name in ROUTERS:
-        if (router := _router(name)) is not None:
-            app.include_router(router)
+    for context in CONTEXTS:
+        app.include_router(context.router)
     document: dict[str, Any] = {}
 
     def cached() -> dict[str, Any]:
@@ -66,11 +62,3 @@ def _routes(version: str) -> FastAPI:
 
     app.openapi = cached  # type: ignore[method-assign]
     return app
-
-
-def _router(name: str) -> APIRouter | None:
-    module = f"api.{name}"
-    if find_spec(module) is None:
-        return None
-    router: APIRouter = import_module(module).router
-    return router

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from bus.metrics import BusMetrics
-from bus.store import EventStore
-from bus.stream import EventStream
+from messages.bus import GroupLag, Position
 from messages.errors import Unavailable
+
+
+class Lags(Protocol):
+    """What PostgreSQL is asked; every `EventStore` can be."""
+
+    async def lags(self, streams: Sequence[str]) -> list[GroupLag]:
+        """See storage.inbox."""
+
+    async def count_after(self, stream: str, after: Position) -> int:
+        """See storage.inbox."""
+
+
+class Top(Protocol):
+    """What the broker is asked; every `EventStream` can be."""
+
+    async def top(self, stream: str) -> Position:
+        """The last position the stream was given. Raises Unavailable."""
 
 
 class StreamLag(msgspec.Struct, frozen=True):
@@ -28,9 +45,7 @@ class StreamLag(msgspec.Struct, frozen=True):
     dead: int
 
 
-async def bus_lag(
-    store: EventStore, broker: EventStream, streams: Sequence[str], now_ms: int
-) -> list[StreamLag]:
+async def bus_lag(store: Lags, broker: Top, streams: Sequence[str], now_ms: int) -> list[StreamLag]:
     """The lag of every group registered for one of the streams."""
     unpublished = {stream: await _unpublished(store, broker, stream) for stream in streams}
     return [
@@ -57,7 +72,7 @@ def show(lags: Sequence[StreamLag], metrics: BusMetrics) -> None:
             metrics.unpublished.labels(lag.stream).set(lag.unpublished)
 
 
-async def _unpublished(store: EventStore, broker: EventStream, stream: str) -> int | None:
+async def _unpublished(store: Lags, broker: Top, stream: str) -> int | None:
     try:
         return await store.count_after(stream, await broker.top(stream))
     except Unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.commands import events
+from deployments.commands import events, users
 from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
 app = typer.Typer(help="VibeStream's operator command.", no_args_is_help=True)
 app.add_typer(events.app, name="events")
+app.add_typer(users.app, name="users")
 
 
 @app.command()
@@ -24,6 +26,24 @@ def run() -> None:
     from deployments.runner import run as run_all
 
     raise typer.Exit(run_all(Settings()))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="How long to listen; the whole song if absent.")
+    ] = None,
+) -> None:
+    """Tell the story of one rewarded listen on the running system, as it happens."""
+    from demo.client import Refused
+    from deployments.commands.access import running
+    from deployments.demonstration import run_story
+
+    places = running(Settings())
+    try:
+        asyncio.run(run_story(places["postgres_url"], places["address"], typer.echo, seconds))
+    except (Refused, TimeoutError) as error:
+        raise LaunchError(f"the story broke off: {error or 'something took too long'}") from error
 
 
 @app.command()

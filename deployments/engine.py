@@ -19,11 +19,11 @@ from types import FrameType
 from typing import Any
 
 from deployments.settings import Settings
+from deployments.topology import NAMESPACE
 
 ROOT = Path(__file__).resolve().parent.parent
 ESSENTIAL_PROCESSES = frozenset({"gcs_server", "raylet"})
 WATCH_SECONDS = 0.5
-READY_SECONDS = 90.0
 
 Report = Callable[[str], None]
 
@@ -52,17 +52,16 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bus_worker: Any = None
 
     def start(self, report: Report) -> None:
         """Bring the engine up and return when it answers. Raises what went wrong."""
         os.environ.update(serve_environment(self._settings))
         report("Ray")
         self._connect()
-        report("event bus")
-        self._start_bus()
-        report("HTTP gateway")
-        self._start_gateway()
+
+        from deployments import application
+
+        application.start(self._settings, "HeadOnly", report)
 
     def _connect(self) -> None:
         import ray
@@ -70,7 +69,7 @@ class Engine:
         settings = self._settings
         environment = {**serve_environment(settings), "PYTHONPATH": str(ROOT)}
         ray.init(
-            namespace="vibestream",
+            namespace=NAMESPACE,
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=True,
             dashboard_host="127.0.0.1",
@@ -80,28 +79,6 @@ class Engine:
             logging_level=logging.WARNING,
             runtime_env={"env_vars": environment},
         )
-
-    def _start_bus(self) -> None:
-        import ray
-
-        from deployments.ray_parts import start_bus_worker
-
-        self._bus_worker = start_bus_worker(self._settings)
-        ray.get(self._bus_worker.health.remote(), timeout=READY_SECONDS)
-
-    def _start_gateway(self) -> None:
-        from ray import serve
-
-        from deployments.ray_parts import GATEWAY_APP, gateway_application
-
-        settings = self._settings
-        http = {"host": settings.http_host, "port": settings.http_port}
-        serve.start(proxy_location="HeadOnly", http_options=http)
-        serve.run(gateway_application(settings), name=GATEWAY_APP, route_prefix="/")
-
-    def nudge(self) -> None:
-        """Ask the bus worker for its health, which starts it again after Ray restarted it."""
-        self._bus_worker.health.remote()
 
     def is_broken(self) -> bool:
         """Whether a process without which Ray cannot go on has died."""
@@ -114,6 +91,9 @@ class Engine:
         """Let Ray end its processes. What outlives it is ended by the runner."""
         import ray
 
+        from deployments import application
+
+        application.say_goodbye()
         # Not serve.shutdown(): in HAProxy mode it waits 30 s for its controller (docs/decisions).
         ray.shutdown()
 
@@ -139,7 +119,6 @@ def main() -> int:
         if engine.is_broken() or os.getppid() != parent:
             _say("failed the Ray node died")
             return 1
-        engine.nudge()
         time.sleep(WATCH_SECONDS)
     engine.stop()
     return 0

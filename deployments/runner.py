@@ -29,6 +29,7 @@ MIN_FREE_BYTES = 512 * 1024 * 1024
 WATCH_SECONDS = 0.5
 # Tells an operator's command in another terminal where the servers are; passwords inside.
 RUN_FILE = "run.json"
+DEMO_FILE = "demo.json"
 
 
 def run(settings: Settings) -> int:
@@ -44,6 +45,8 @@ def run(settings: Settings) -> int:
             engine = _engine(settings)
             stack.callback(_goodbye, engine)
             engine.start(_progress)
+            if settings.demo and settings.environment != "production":
+                _load_demo(settings)
             _welcome(settings)
             _watch(servers, engine)
     except KeyboardInterrupt:
@@ -93,7 +96,12 @@ def is_running(folder: Path) -> bool:
 
 
 def _check_machine(settings: Settings) -> None:
-    for name, port in (("HTTP", settings.http_port), ("dashboard", settings.dashboard_port)):
+    ports = {
+        "HTTP": settings.http_port,
+        "realtime": settings.realtime_port,
+        "dashboard": settings.dashboard_port,
+    }
+    for name, port in ports.items():
         if not is_free(port):
             variable = f"VIBESTREAM_{name.upper()}_PORT"
             raise LaunchError(f"the {name} port {port} is taken; choose another with {variable}")
@@ -121,7 +129,11 @@ def _start_servers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]
 
 @contextmanager
 def _noted(settings: Settings) -> Iterator[None]:
-    urls = {"postgres_url": settings.postgres_url, "redis_url": settings.redis_url}
+    urls = {
+        "postgres_url": settings.postgres_url,
+        "redis_url": settings.redis_url,
+        "address": address(settings),
+    }
     file = settings.folder / RUN_FILE
     try:
         write_whole(file, json.dumps({"pid": os.getpid(), **urls}))
@@ -170,12 +182,32 @@ def _step(what: str, began: float, detail: str) -> None:
     typer.echo(f"  ✓ {what} {detail} ({time.monotonic() - began:.1f} s)")
 
 
+def address(settings: Settings) -> str:
+    """Where the gateway answers."""
+    return f"http://{settings.http_host}:{settings.http_port}"
+
+
+def _load_demo(settings: Settings) -> None:
+    """The demo is a guest: without it the engine runs as well."""
+    from demo.client import Refused
+    from deployments.demonstration import load_demo
+
+    began = time.monotonic()
+    try:
+        asyncio.run(load_demo(settings, address(settings), _progress))
+    except (Refused, *CONNECTION_ERRORS) as error:
+        typer.echo(f"  ! the demo could not be loaded: {error}", err=True)
+    else:
+        _step("demo", began, f"loaded (sign in: {settings.folder / DEMO_FILE})")
+
+
 def _welcome(settings: Settings) -> None:
-    address = f"http://{settings.http_host}:{settings.http_port}"
+    base = address(settings)
     typer.echo(
-        f"VibeStream is running.\n  API            {address}/api/v1\n"
-        f"  documentation  {address}/docs and {address}/redoc\n"
-        f"  readiness      {address}/health/ready\n"
+        f"VibeStream is running.\n  API            {base}/api/v1\n"
+        f"  documentation  {base}/docs and {base}/redoc\n"
+        f"  realtime       ws://{settings.http_host}:{settings.realtime_port}/realtime/ws\n"
+        f"  readiness      {base}/health/ready\n"
         f"  Ray dashboard  http://127.0.0.1:{settings.dashboard_port}"
         " (token: .venv/bin/ray get-auth-token)\nCtrl-C stops it.",
     )

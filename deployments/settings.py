@@ -40,9 +40,22 @@ class Settings(BaseSettings):
     objects_url: str = Field("", repr=False)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65_535)
+    realtime_port: int = Field(8001, ge=1, le=65_535)
+    # Where clients reach the realtime listeners, if a proxy stands before them: wss://live.example/ws
+    realtime_url: str = ""
+    # Which pages may open a WebSocket, beside those that the gateway serves; "*" admits all.
+    allowed_origins: tuple[str, ...] = ()
     dashboard_port: int = Field(8265, ge=1, le=65_535)
     gateway_replicas: int = Field(1, ge=1, le=64)
+    realtime_replicas: int = Field(1, ge=1, le=64)
+    hosts_per_group: int = Field(1, ge=1, le=256)
+    bus_workers: int = Field(1, ge=1, le=16)
     haproxy: bool = True
+    # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
+    ray_address: str = ""
+    beat_interval_ms: int = Field(10_000, ge=200, le=60_000)
+    # Whether `run` loads the demo. Production never does.
+    demo: bool = True
 
     @property
     def folder(self) -> Path:

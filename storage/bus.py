@@ -27,6 +27,8 @@ TRANSIENT_ERRORS = (
     TimeoutError,
     socket.gaierror,
     asyncpg.PostgresConnectionError,
+    # A server that dies as a statement is sent: asyncpg finds its own protocol in mid-operation.
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -40,11 +42,26 @@ TRANSIENT_ERRORS = (
 _CLOSED = ("closed", "closing", "released")
 
 
-class BusStore:
+class BusLags:
+    """How far behind the groups are, read from a pool that is the caller's."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def lags(self, streams: Sequence[str]) -> list[GroupLag]:
+        """See storage.inbox."""
+        return await inbox.lags(self._pool, streams)
+
+    async def count_after(self, stream: str, after: Position) -> int:
+        """See storage.inbox."""
+        return await inbox.count_after(self._pool, stream, after)
+
+
+class BusStore(BusLags):
     """The bus's tables, leases and wake-ups. `open` it; it needs a loop."""
 
     def __init__(self, pool: Pool, session: BusSession) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._session = session
 
     @classmethod
@@ -151,14 +168,6 @@ class BusStore:
     async def groups(self, stream: str) -> list[GroupPosition]:
         """See storage.inbox."""
         return await inbox.groups(self._pool, stream)
-
-    async def lags(self, streams: Sequence[str]) -> list[GroupLag]:
-        """See storage.inbox."""
-        return await inbox.lags(self._pool, streams)
-
-    async def count_after(self, stream: str, after: Position) -> int:
-        """See storage.inbox."""
-        return await inbox.count_after(self._pool, stream, after)
 
     # Dead letters.
 

@@ -23,6 +23,7 @@ _SET_ROLE = "update users.users set role = $2 where user_id = $1"
 _LOCK_ROLE = "select role from users.users where user_id = $1 for update"
 _SET_HASH = "update users.users set password_hash = $3 where user_id = $1 and password_hash = $2"
 _GRANT = "update users.users set role = $2 where username_key = $1 returning user_id::text"
+_ADD_POINTS = "update users.users set points = points + $2 where username_key = $1 returning points"
 
 
 class User(msgspec.Struct, frozen=True):
@@ -102,6 +103,12 @@ async def set_role(connection: Connection, user_id: str, role: Role) -> None:
 async def grant_role(connection: Connection | Pool, username: str, role: Role) -> str | None:
     """Give the user of that name a role (the operator's command). The user id, if there is one."""
     found: str | None = await connection.fetchval(_GRANT, username.lower(), role.value)
+    return found
+
+
+async def grant_points(connection: Connection | Pool, username: str, points: int) -> int | None:
+    """Add to the points of the user of that name. The new total; None if there is no such user."""
+    found: int | None = await connection.fetchval(_ADD_POINTS, username.lower(), points)
     return found
 
 

@@ -28,7 +28,7 @@ def postgres_url(settings: Settings) -> Iterator[str]:
     if settings.postgres_url:
         yield settings.postgres_url
     elif is_running(settings.folder):
-        yield _running_url(settings)
+        yield running(settings)["postgres_url"]
     elif not (settings.folder / "postgres").exists():
         raise LaunchError(f"{settings.folder} holds no data yet: start with `make run`")
     else:
@@ -53,9 +53,15 @@ def ask(settings: Settings, question: Callable[[Connection], Awaitable[Answer]])
         return asyncio.run(connected(url))
 
 
-def _running_url(settings: Settings) -> str:
+def running(settings: Settings) -> dict[str, str]:
+    """Where the VibeStream of the data folder answers: `postgres_url`, `address`.
+
+    Raises LaunchError.
+    """
+    if not is_running(settings.folder):
+        raise LaunchError(f"no VibeStream runs in {settings.folder}: start one with `make run`")
     try:
         notes = json.loads((settings.folder / RUN_FILE).read_text("utf-8"))
-        return str(notes["postgres_url"])
+        return {name: str(notes[name]) for name in ("postgres_url", "address")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LaunchError(f"the VibeStream in {settings.folder} is still starting") from error

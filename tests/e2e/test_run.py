@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,7 +15,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
+from demo.story import MUSIC, tell_story
 from deployments.launcher.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +33,31 @@ class Running:
     url: str
     folder: Path
 
+    def operator(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `vibestream` as an operator does in another terminal."""
+        environment = {**os.environ, "VIBESTREAM_DATA_DIR": str(self.folder)}
+        command = [sys.executable, "-m", "deployments.cli", *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150,
+            check=False,
+        )  # fmt: skip
+
+    def victims(self, title: str) -> list[psutil.Process]:
+        """The processes that Ray gave a title with these words."""
+        return [p for p in self.descendants() if title in " ".join(p.cmdline())]
+
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def output(self) -> str:
+        return (self.folder / "output").read_text("utf-8")
+
+    def wait_for_the_demo(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while "VibeStream is running." not in self.output():
+            assert time.monotonic() < deadline, self.output()
+            assert self.process.poll() is None, self.output()
+            time.sleep(0.2)
 
     def wait_ready(self) -> dict[str, object]:
         deadline = time.monotonic() + PATIENCE_S
@@ -55,6 +82,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         **os.environ,
         "VIBESTREAM_DATA_DIR": str(folder),
         "VIBESTREAM_HTTP_PORT": str(port),
+        "VIBESTREAM_REALTIME_PORT": str(free_port()),
+        "VIBESTREAM_BEAT_INTERVAL_MS": "500",
         "VIBESTREAM_DASHBOARD_PORT": str(free_port()),
     }
     with (folder / "output").open("w", encoding="utf-8") as output:
@@ -66,7 +95,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-    yield Running(process, f"http://127.0.0.1:{port}", folder)
+    running = Running(process, f"http://127.0.0.1:{port}", folder)
+    running.wait_for_the_demo()
+    yield running
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -82,6 +113,63 @@ def _register(running: Running, name: str, key: str) -> httpx.Response:
     }
     headers = {"Idempotency-Key": key}
     return httpx.post(f"{running.url}/api/v1/users", json=body, headers=headers, timeout=30)
+
+
+def test_a_listen_on_real_music_is_rewarded(running: Running) -> None:
+    """A song of seven seconds, so that half of it counts soon."""
+    running.wait_ready()
+    told: list[str] = []
+    song = MUSIC / "calm-acoustic-1.opus"
+    outcome = asyncio.run(tell_story(running.url, told.append, song=song, seconds=5))
+    seen = [event["type"] for event in outcome.events]
+    for expected in ("ListeningStarted", "ListenCounted", "RewardPaid", "StreakExtended"):
+        assert expected in seen, (expected, told)
+    assert outcome.session["counted"]
+    assert len({event["id"] for event in outcome.events}) == len(outcome.events)
+    [reward] = outcome.rewards
+    # Half a VIBES a minute, at a multiplier between a tenth and two.
+    played_ms = outcome.session["played_ms"]
+    assert 50_000 * played_ms // 60_000 <= reward["amount_minor"] <= 10**6 * played_ms // 60_000 + 1
+    assert outcome.streak["days"] == 1
+    [accrued] = [b["amount_minor"] for b in outcome.balances if b["purpose"] == "accrued"]
+    assert accrued == reward["amount_minor"]
+    royalties = [b["amount_minor"] for b in outcome.artist_balances if b["role"] == "artist"]
+    assert sum(royalties) == reward["amount_minor"] // 10
+    verified = running.operator("verify")
+    assert (verified.returncode, verified.stdout) == (0, "The ledger is in balance.\n")
+
+
+def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> None:
+    running.wait_ready()
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if line.startswith("beat 3:"):
+            for owner in running.victims("EntityHost"):
+                owner.kill()
+
+    song = MUSIC / "calm-acoustic-1.opus"
+    outcome = asyncio.run(tell_story(running.url, tell, song=song, seconds=10))
+    assert outcome.session["counted"], told
+    assert len(outcome.rewards) == 1
+
+
+def test_readiness_and_metrics_name_every_process(running: Running) -> None:
+    report = running.wait_ready()
+    names = {check["name"] for check in report["checks"]}  # type: ignore[attr-defined]
+    assert names >= {"postgres", "redis", "bus", "listening-0", "rewards-0", "bus-0", "realtime"}
+    text = httpx.get(f"{running.url}/metrics", timeout=10).text
+    for process in ("listening-0", "rewards-0", "bus-0", "supervisor", "realtime", "gateway"):
+        assert f'process="{process}"' in text, process
+
+
+def test_both_realtime_doors_answer(running: Running) -> None:
+    doors = httpx.get(f"{running.url}/api/v1/realtime", timeout=10).json()
+    for address in (*doors["direct"], doors["fallback"]):
+        with connect(address, subprotocols=[Subprotocol("vibestream.v1")]) as socket:
+            socket.send('{"t": "hello"}')
+            assert '"t":"welcome"' in str(socket.recv(10))
 
 
 def test_registers_once_however_often_it_is_sent(running: Running) -> None:
@@ -107,7 +195,7 @@ def test_what_was_acknowledged_survives_killed_servers(running: Running) -> None
 
 def test_a_killed_gateway_replica_is_replaced(running: Running) -> None:
     running.wait_ready()
-    replicas = [p for p in running.descendants() if "ServeReplica:gateway" in " ".join(p.cmdline())]
+    replicas = running.victims("ServeReplica:gateway")
     assert replicas
     for replica in replicas:
         replica.kill()
@@ -124,4 +212,4 @@ def test_sigterm_leaves_no_process(running: Running) -> None:
     assert running.process.wait(90) == 0
     _gone, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
-    assert "VibeStream has stopped." in (running.folder / "output").read_text("utf-8")
+    assert "VibeStream has stopped." in running.output()

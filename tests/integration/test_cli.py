@@ -76,7 +76,9 @@ def test_a_running_systems_servers_are_found(database_url: str, tmp_path: Path) 
     with locked(tmp_path):
         early = _vibestream("verify", folder=tmp_path)
         assert (early.returncode, _one_line(early.stderr)) == (1, True)
-        (tmp_path / RUN_FILE).write_text(json.dumps({"postgres_url": database_url}), "utf-8")
+        (tmp_path / RUN_FILE).write_text(
+            json.dumps({"postgres_url": database_url, "address": "http://127.0.0.1:1"}), "utf-8"
+        )
         found = _vibestream("verify", folder=tmp_path)
     assert (found.returncode, found.stdout) == (0, "The ledger is in balance.\n")
 
@@ -119,3 +121,27 @@ def test_a_difference_in_the_ledger_is_an_exit_status(database_url: str, tmp_pat
     failed = _vibestream("verify", folder=tmp_path, url=database_url)
     assert failed.returncode == 1
     assert "user:x:y/V" in failed.stdout
+
+
+ADD_USER = """
+insert into users.users (user_id, username, username_key, email, email_key, password_hash, points,
+    time_zone, locale, created_at_ms)
+values (gen_random_uuid(), 'Mira', 'mira', 'm@example.org', 'm@example.org', 'x', 100, 'UTC', 'en',
+    1)"""
+
+
+def test_an_operator_gives_roles_and_points(database_url: str, tmp_path: Path) -> None:
+    asyncio.run(_execute(database_url, ADD_USER))
+    points = _vibestream("users", "points", "mira", "900", folder=tmp_path, url=database_url)
+    assert points.stdout == "mira has 1000 points.\n"
+    role = _vibestream("users", "role", "Mira", "admin", folder=tmp_path, url=database_url)
+    assert role.stdout == "Mira is admin from the next sign-in on.\n"
+    for words in (("points", "nobody", "1"), ("role", "nobody", "admin")):
+        failed = _vibestream("users", *words, folder=tmp_path, url=database_url)
+        assert (failed.returncode, failed.stderr) == (1, "error: there is no user nobody\n")
+
+
+def test_the_story_needs_a_running_system(tmp_path: Path) -> None:
+    failed = _vibestream("demo", folder=tmp_path)
+    assert (failed.returncode, _one_line(failed.stderr)) == (1, True)
+    assert "make run" in failed.stderr

@@ -1,0 +1,79 @@
+"""A listener's own sessions. What happens in them comes through the WebSocket, not here."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.auth import Subject
+from api.openapi import problems
+from api.pagination import (
+    DEFAULT_LIMIT,
+    CursorQuery,
+    LimitQuery,
+    Page,
+    decode_cursor,
+    encode_cursor,
+)
+from api.services import ServicesDep
+from messages.listening import EndReason, Phase, SessionNotFound
+from storage import listening as storage
+from storage.rows import FIRST_PAGE
+
+router = APIRouter(prefix="/api/v1/listening", tags=["listening"])
+
+
+class ListeningSession(BaseModel):
+    """A listening session. What is null is known once it has ended, or was scored."""
+
+    session_id: UUID
+    device_id: str
+    song_id: UUID
+    artist_id: UUID
+    pool_id: UUID = Field(description="The reward pool that it draws on.")
+    phase: Phase
+    started_at_ms: int = Field(description="Epoch milliseconds.")
+    ended_at_ms: int | None
+    end_reason: EndReason | None
+    played_ms: int = Field(description="Time that was really played; 0 until the session ends.")
+    beats: int
+    counted: bool = Field(description="Whether it counts as a listen of the song.")
+    score_bps: int | None = Field(description="0 is a person, 10,000 a bot.")
+    reasons: list[str] = Field(description="What the score or the refusal rests on, worst first.")
+
+
+@router.get("/sessions", responses=problems(401))
+async def list_listening_sessions(
+    subject: Subject,
+    services: ServicesDep,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = DEFAULT_LIMIT,
+) -> Page[ListeningSession]:
+    """The caller's own sessions, newest first."""
+    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    found = await storage.newest_sessions(services.pool, subject.user_id, before, limit + 1)
+    shown = found[:limit]
+    more = len(found) > limit
+    following = encode_cursor(shown[-1].started_at_ms, shown[-1].session_id) if more else None
+    return Page(items=[_view(row) for row in shown], next_cursor=following)
+
+
+@router.get("/sessions/{session_id}", responses=problems(401, 404))
+async def get_listening_session(
+    session_id: UUID, subject: Subject, services: ServicesDep
+) -> ListeningSession:
+    """One of the caller's own sessions."""
+    row = await storage.get_session(services.pool, str(session_id), subject.user_id)
+    if row is None:
+        raise SessionNotFound(session_id=str(session_id))
+    return _view(row)
+
+
+def _view(row: storage.SessionRow) -> ListeningSession:
+    fields: dict[str, Any] = msgspec.structs.asdict(row)
+    del fields["user_id"]
+    return ListeningSession(**fields)

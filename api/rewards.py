@@ -1,0 +1,320 @@
+"""Reward pools, and what a listener or an artist earned."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import Subject, check_permission, require
+from api.idempotency import KeyHeader, command_key
+from api.openapi import problems
+from api.pagination import (
+    DEFAULT_LIMIT,
+    CursorQuery,
+    LimitQuery,
+    Page,
+    decode_cursor,
+    encode_cursor,
+)
+from api.services import EntityHandle, Services, ServicesDep
+from domain.policy import MINUTE_MS
+from domain.users import Permission
+from integrations.tokens import Claims
+from messages.errors import Unavailable
+from messages.keys import derive_id, derive_key
+from messages.music import ArtistRequired
+from messages.rewards import (
+    CURRENCY,
+    TREASURY,
+    FundPool,
+    GetPool,
+    GetStreak,
+    OpenPool,
+    PayeeKind,
+    PoolStatus,
+    PoolView,
+    StreakView,
+    accrued_account,
+    available_account,
+    payee_id,
+)
+from storage import ledger
+from storage import music as music_storage
+from storage import rewards as storage
+from storage.rows import FIRST_PAGE
+
+router = APIRouter(prefix="/api/v1", tags=["rewards"])
+
+OPEN = "POST /api/v1/reward-pools"
+FUND = "POST /api/v1/reward-pools/{pool_id}/fundings"
+WEEK_MS = 7 * 24 * 60 * MINUTE_MS
+MAX_TEXT = 1_024  # of a field, before its rule is asked
+MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class OpenRewardPool(_Input):
+    """A new pool, empty until it is funded."""
+
+    name: str = Field(max_length=MAX_TEXT, description="1 to 100 characters.")
+    epoch_ms: int = Field(
+        WEEK_MS, ge=0, le=MAX_INTEGER, description="Over how long a budget is to last."
+    )
+
+
+class FundingSource(StrEnum):
+    """Where the money comes from."""
+
+    TREASURY = "treasury"
+    BALANCE = "balance"
+
+
+class FundRewardPool(_Input):
+    """A funding."""
+
+    amount_minor: int = Field(ge=1, le=MAX_INTEGER, description="Millionths of a VIBES.")
+    source: FundingSource = Field(
+        FundingSource.BALANCE,
+        description="`balance`: the caller's own available balance. `treasury`: newly issued, for "
+        "those who may.",
+    )
+
+
+class RewardPool(BaseModel):
+    """A pool as it stands."""
+
+    pool_id: UUID
+    name: str
+    status: PoolStatus
+    currency: str = CURRENCY
+    balance_minor: int
+    epoch: int
+    epoch_started_at_ms: int
+    epoch_ms: int
+    budget_minor: int = Field(description="What the epoch began with, and what was added since.")
+    spent_minor: int = Field(description="In this epoch.")
+    multiplier_bps: int = Field(description="Scales the base rate of a listen that is paid now.")
+
+
+class PoolSummary(BaseModel):
+    """A pool as its last fact left it."""
+
+    pool_id: UUID
+    name: str
+    status: PoolStatus
+    currency: str = CURRENCY
+    balance_minor: int
+    opened_at_ms: int
+
+
+class RewardState(StrEnum):
+    """Pending until what accrued reaches the minimum payout."""
+
+    PENDING = "pending"
+    PAID = "paid"
+
+
+class EarnerRole(StrEnum):
+    """As what the caller earned."""
+
+    LISTENER = "listener"
+    ARTIST = "artist"
+
+
+class Reward(BaseModel):
+    """What one listen brought."""
+
+    session_id: UUID
+    pool_id: UUID
+    song_id: UUID
+    amount_minor: int
+    currency: str = CURRENCY
+    state: RewardState
+    at_ms: int
+    paid_at_ms: int | None
+
+
+class Streak(BaseModel):
+    """Days in a row with a rewarded listen, in the listener's own time zone."""
+
+    days: int
+    longest_days: int
+    last_day: date | None
+    today: date
+    freezes_left: int = Field(description="Of this calendar week.")
+    keep_until_ms: int | None = Field(description="It breaks unless a listen is rewarded before.")
+    time_zone: str
+    rewarded_today: int = Field(description="Sessions that count to the day's limit.")
+    paid_today_minor: int
+    left_today_minor: int = Field(description="What the day's limit still allows.")
+
+
+class Balance(BaseModel):
+    """An account of the caller's."""
+
+    role: EarnerRole
+    purpose: str = Field(description="`accrued` waits for the minimum payout; `available` does not")
+    currency: str
+    amount_minor: int
+
+
+class Balances(BaseModel):
+    """The caller's accounts."""
+
+    items: list[Balance]
+
+
+@router.post(
+    "/reward-pools", status_code=201, responses=problems(401, 403, 409), response_model=RewardPool
+)
+async def open_reward_pool(
+    body: OpenRewardPool,
+    key: KeyHeader,
+    subject: Annotated[Claims, Depends(require(Permission.FUND_POOL))],
+    services: ServicesDep,
+) -> RewardPool:
+    """Open a pool. Sent again with the same key it answers the same and opens nothing."""
+    command = command_key(subject.user_id, OPEN, key)
+    pool_id = derive_id("reward-pool", command)
+    opened = OpenPool(pool_id, body.name, body.epoch_ms)
+    return _pool(await _handle(services, "pools").ask(pool_id, opened, key=command))
+
+
+@router.post(
+    "/reward-pools/{pool_id}/fundings",
+    status_code=201,
+    responses=problems(401, 403, 404, 409),
+    response_model=RewardPool,
+)
+async def fund_reward_pool(
+    pool_id: UUID, body: FundRewardPool, key: KeyHeader, subject: Subject, services: ServicesDep
+) -> RewardPool:
+    """Fund a pool. What the source does not hold is refused and nothing moves."""
+    source = available_account(payee_id(PayeeKind.USER, subject.user_id))
+    if body.source is FundingSource.TREASURY:
+        await check_permission(services, subject, Permission.FUND_POOL)
+        source = TREASURY
+    command = command_key(subject.user_id, FUND.format(pool_id=pool_id), key)
+    funding = FundPool(derive_id("pool-funding", command), source, body.amount_minor)
+    return _pool(await _handle(services, "pools").ask(str(pool_id), funding, key=command))
+
+
+@router.get("/reward-pools")
+async def list_reward_pools(
+    services: ServicesDep, cursor: CursorQuery = None, limit: LimitQuery = DEFAULT_LIMIT
+) -> Page[PoolSummary]:
+    """All pools, newest first."""
+    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    found = await storage.newest_pools(services.pool, before, limit + 1)
+    shown = found[:limit]
+    more = len(found) > limit
+    following = encode_cursor(shown[-1].opened_at_ms, shown[-1].pool_id) if more else None
+    return Page(items=[_summary(row) for row in shown], next_cursor=following)
+
+
+@router.get("/reward-pools/{pool_id}", responses=problems(404))
+async def get_reward_pool(pool_id: UUID, services: ServicesDep) -> RewardPool:
+    """One pool as it stands at this moment, from its owner."""
+    answer = await _handle(services, "pools").ask(str(pool_id), GetPool(), key=_query_key(services))
+    return _pool(answer)
+
+
+@router.get("/users/me/rewards", responses=problems(401, 403))
+async def list_my_rewards(
+    subject: Subject,
+    services: ServicesDep,
+    role: EarnerRole = EarnerRole.LISTENER,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = DEFAULT_LIMIT,
+) -> Page[Reward]:
+    """What the caller's listens brought, or listens of the caller's songs; newest first."""
+    payee = await _payee(services, subject, role)
+    if payee is None:
+        raise ArtistRequired
+    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    found = await storage.newest_credits(services.pool, payee, before, limit + 1)
+    shown = found[:limit]
+    more = len(found) > limit
+    following = encode_cursor(shown[-1].at_ms, shown[-1].session_id) if more else None
+    return Page(items=[_reward(row) for row in shown], next_cursor=following)
+
+
+@router.get("/users/me/streak", responses=problems(401))
+async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
+    """The caller's streak and what is left of today's limits, from their owner."""
+    answer = await _handle(services, "listeners").ask(
+        subject.user_id, GetStreak(), key=_query_key(services)
+    )
+    assert isinstance(answer, StreakView)
+    fields: dict[str, Any] = msgspec.structs.asdict(answer)
+    fields["last_day"] = date.fromordinal(answer.last_day) if answer.last_day else None
+    fields["today"] = date.fromordinal(answer.today)
+    fields["keep_until_ms"] = answer.keep_until_ms or None
+    return Streak(**fields)
+
+
+@router.get("/users/me/balances", responses=problems(401))
+async def get_my_balances(subject: Subject, services: ServicesDep) -> Balances:
+    """The caller's accounts in the ledger, also those of an artist profile."""
+    places: list[tuple[EarnerRole, str, str]] = []
+    for role in EarnerRole:
+        if payee := await _payee(services, subject, role):
+            places.append((role, "accrued", accrued_account(payee)))
+            places.append((role, "available", available_account(payee)))
+    async with services.pool.acquire() as connection:
+        held = await ledger.balances(connection, [code for _, _, code in places])
+    items = [
+        Balance(role=role, purpose=purpose, currency=CURRENCY, amount_minor=held[code])
+        for role, purpose, code in places
+    ]
+    return Balances(items=items)
+
+
+async def _payee(services: Services, subject: Claims, role: EarnerRole) -> str | None:
+    """The caller as a payee; None for an artist without a profile."""
+    if role is EarnerRole.LISTENER:
+        return payee_id(PayeeKind.USER, subject.user_id)
+    artist = await music_storage.artist_of_user(services.pool, subject.user_id)
+    return payee_id(PayeeKind.ARTIST, artist.artist_id) if artist else None
+
+
+def _handle(services: Services, kind: str) -> EntityHandle:
+    try:
+        return services.handles[kind]
+    except KeyError:
+        raise Unavailable(f"no owner of {kind} is known here") from None
+
+
+def _query_key(services: Services) -> bytes:
+    """A query changes nothing, so its key only has to be new."""
+    return derive_key("query", services.new_id())
+
+
+def _pool(answer: Any) -> RewardPool:
+    assert isinstance(answer, PoolView)
+    return RewardPool(**msgspec.structs.asdict(answer))
+
+
+def _summary(row: storage.PoolRow) -> PoolSummary:
+    return PoolSummary(
+        pool_id=UUID(row.pool_id),
+        name=row.name,
+        status=row.status,
+        balance_minor=row.balance_minor,
+        opened_at_ms=row.opened_at_ms,
+    )
+
+
+def _reward(row: storage.CreditRow) -> Reward:
+    fields: dict[str, Any] = msgspec.structs.asdict(row)
+    state = RewardState.PAID if row.paid_at_ms is not None else RewardState.PENDING
+    return Reward(**fields, state=state)

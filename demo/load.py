@@ -1,0 +1,71 @@
+"""The demo's content, loaded once: an artist with three songs, a fan, a funded reward pool.
+
+The music is Maxstack's (demo/LICENCES.md); the account that publishes it stands for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from demo.client import Api, Refused
+from demo.player import Tell
+from demo.story import MINOR, MUSIC
+
+ADMIN, ARTIST, FAN = "demo-admin", "demo-artist", "demo-fan"
+ARTIST_NAME = "Maxstack (demo)"
+SONGS = {
+    "Nebula (excerpt)": "nebula.opus",
+    "Orbital Elevator (excerpt)": "orbital-elevator.opus",
+    "Through Space (excerpt)": "through-space.opus",
+}
+POOL = "Everyone's pool"
+POOL_VIBES = 10_000
+
+# Makes a user an administrator, by name: an operator's right, not a client's.
+Promote = Callable[[str], Awaitable[None]]
+
+
+async def load(base_url: str, password: str, promote: Promote, tell: Tell) -> None:
+    """Load what is missing. Every step may be done again: it changes nothing twice."""
+    async with Api(base_url) as admin, Api(base_url) as artist, Api(base_url) as fan:
+        for api, name in ((admin, ADMIN), (artist, ARTIST), (fan, FAN)):
+            await _enter(api, name, password)
+        await promote(ADMIN)
+        await admin.sign_in(ADMIN, password)
+        await _publish(artist, tell)
+        await _fund(admin, tell)
+
+
+async def _enter(api: Api, name: str, password: str) -> None:
+    body = {"username": name, "email": f"{name}@example.org", "password": password}
+    try:
+        await api.post("/users", body)
+    except Refused as refused:
+        if refused.code not in {"username-taken", "email-taken"}:
+            raise
+    await api.sign_in(name, password)
+
+
+async def _publish(artist: Api, tell: Tell) -> None:
+    try:
+        await artist.post("/artists", {"name": ARTIST_NAME})
+    except Refused as refused:
+        if refused.code != "artist-exists":
+            raise
+    known = {song["title"] for song in (await artist.get("/songs?limit=100"))["items"]}
+    for title, file in SONGS.items():
+        if title not in known:
+            # The key is the title's, so that two loads at once publish it once.
+            await artist.publish(title, MUSIC / file, key=f"demo-song-{file}")
+            tell(f"published {title}")
+
+
+async def _fund(admin: Api, tell: Tell) -> None:
+    pools = (await admin.get("/reward-pools?limit=100"))["items"]
+    if any(pool["status"] == "open" and pool["balance_minor"] for pool in pools):
+        return
+    pool = await admin.post("/reward-pools", {"name": POOL}, key="demo-pool-open")
+    funding = {"amount_minor": POOL_VIBES * MINOR, "source": "treasury"}
+    path = f"/reward-pools/{pool['pool_id']}/fundings"
+    await admin.post(path, funding, key="demo-pool-fund")
+    tell(f"funded {POOL} with {POOL_VIBES} VIBES")

@@ -1,0 +1,36 @@
+"""A player: starts a session and sends its beats at the pace that the server sets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from demo.client import Realtime
+
+Tell = Callable[[str], None]
+
+
+async def play(
+    realtime: Realtime, song: dict[str, Any], seconds: float, tell: Tell
+) -> dict[str, Any]:
+    """Listen to a song, over and over, for so long; the session at its end. Raises Refused."""
+    device = {"device_id": "demo-player"}
+    params = {"song_id": song["song_id"], **device}
+    shown: dict[str, Any] = await realtime.call("listening.start", params)
+    named = {"session_id": shown["session_id"], **device}
+    began = time.monotonic()
+    tell(f"session {shown['session_id']} plays")
+    while (ticket := shown["ticket"]) is not None:
+        due = time.monotonic() + ticket["due_in_ms"] / 1000
+        if due > began + seconds:
+            break
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        position_ms = round((time.monotonic() - began) * 1000) % song["duration_ms"]
+        beat = {"index": ticket["index"], "nonce": ticket["nonce"], "position_ms": position_ms}
+        shown = await realtime.call("listening.beat", {**named, **beat})
+        tell(f"beat {ticket['index'] + 1}: {shown['played_ms'] / 1000:.1f} s played")
+    await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+    ended: dict[str, Any] = await realtime.call("listening.end", named)
+    return ended

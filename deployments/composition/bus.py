@@ -1,0 +1,35 @@
+"""The bus worker: relays of every stream, and the processes that consume them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from actors.reward_saga import RewardListenHandler
+from actors.runtime.metrics import HandleMetrics
+from actors.runtime.transport import Transport
+from bus.stream_redis import RedisStream
+from bus.worker import Worker
+from deployments.composition.common import now_ms, open_handles
+from deployments.settings import Settings
+from deployments.topology import STREAMS
+from storage.bus import BusStore
+from storage.database import open_pool
+
+
+async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
+    """The worker of that name, started."""
+    registry = CollectorRegistry()
+    store = await BusStore.open(settings.postgres_url, max_size=16)
+    pool = await open_pool(settings.postgres_url, max_size=2, application_name=name)
+    handles = open_handles(settings, pool, transport, HandleMetrics(registry))
+    worker = Worker(
+        name,
+        store,
+        RedisStream(settings.redis_url),
+        [RewardListenHandler(handles)],
+        STREAMS,
+        now_ms,
+        registry=registry,
+    )
+    await worker.start()
+    return worker

@@ -1,0 +1,129 @@
+"""The HTTP gateway over its ports."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import redis.asyncio as redis_asyncio
+from fastapi import FastAPI
+from prometheus_client import generate_latest
+
+from actors.runtime.metrics import HandleMetrics
+from api.app import create_app
+from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
+from bus.health import bus_lag
+from bus.stream_redis import RedisStream
+from deployments.composition.common import now_ms, open_handles, open_tokens
+from deployments.ray_processes import RayProcesses
+from deployments.settings import Settings
+from deployments.topology import STREAMS, SUPERVISOR, bus_workers, host_specs
+from integrations.audio import ProcessInspector
+from integrations.passwords import Passwords
+from integrations.tokens import load_secret
+from storage.bus import BusLags
+from storage.database import Pool, open_pool
+from storage.objects import ObjectStore, open_objects
+
+POOL_SIZE = 10
+PROBE_SECONDS = 1.5
+
+
+async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
+    """The gateway. Raises what a store raises when it cannot be reached."""
+    folder = settings.folder
+    pool = await open_pool(settings.postgres_url, max_size=POOL_SIZE, application_name="gateway")
+    redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5)
+    objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
+    metrics = HandleMetrics()
+    uploads = folder / "uploads"
+    uploads.mkdir(parents=True, exist_ok=True)
+
+    async def handle_metrics() -> bytes:
+        return generate_latest(metrics.registry)
+
+    services = Services(
+        pool=pool,
+        objects=objects,
+        audio=ProcessInspector(),
+        passwords=Passwords(),
+        tokens=open_tokens(settings),
+        settings=ApiSettings(load_secret(folder / "fingerprint.secret"), uploads),
+        clock=now_ms,
+        new_id=lambda: str(uuid.uuid4()),
+        realtime=partial(_endpoints, settings),
+        redis=redis,
+        handles=open_handles(settings, pool, processes, metrics),
+        health_checks=(
+            *_stores(settings, pool, redis, objects),
+            *_actors(settings, processes),
+        ),
+        scrapers={
+            "gateway-handles": handle_metrics,
+            **{name: partial(processes.scrape, name) for name in _watched(settings)},
+            "realtime": processes.scrape_realtime,
+        },
+    )
+    return create_app(services)
+
+
+def _stores(
+    settings: Settings, pool: Pool, redis: redis_asyncio.Redis, objects: ObjectStore
+) -> tuple[HealthCheck, ...]:
+    lags, broker = BusLags(pool), RedisStream(settings.redis_url)
+
+    async def postgres() -> str:
+        return str(await pool.fetchval("select current_setting('server_version')"))
+
+    async def redis_answers() -> str:
+        return str((await redis.info("server"))["redis_version"])
+
+    async def bus() -> str:
+        found = await bus_lag(lags, broker, STREAMS, now_ms())
+        behind = sum(lag.unhandled for lag in found)
+        oldest = max((lag.oldest_age_ms for lag in found), default=0)
+        dead = sum(lag.dead for lag in found)
+        return f"{behind} to handle, oldest {oldest} ms, {dead} dead letters"
+
+    async def objects_answer() -> str:
+        await objects.check()
+        return "writable"
+
+    return (
+        HealthCheck("postgres", postgres),
+        HealthCheck("redis", redis_answers),
+        HealthCheck("bus", bus, critical=False),
+        HealthCheck("objects", objects_answer),
+    )
+
+
+def _watched(settings: Settings) -> tuple[str, ...]:
+    hosts = (spec.name for spec in host_specs(settings))
+    return (*hosts, *bus_workers(settings), SUPERVISOR)
+
+
+def _actors(settings: Settings, processes: RayProcesses) -> tuple[HealthCheck, ...]:
+    """Owners are critical: without them commands wait. The rest only delays what follows."""
+
+    def probe(name: str) -> Callable[[], Awaitable[str]]:
+        async def run() -> str:
+            await processes.health(name)
+            return "answers"
+
+        return run
+
+    async def realtime() -> str:
+        return f"{await processes.count_connections()} connections"
+
+    hosts = {spec.name for spec in host_specs(settings)}
+    checks = (
+        HealthCheck(name, probe(name), critical=name in hosts, timeout_s=PROBE_SECONDS)
+        for name in _watched(settings)
+    )
+    return (*checks, HealthCheck("realtime", realtime, critical=False, timeout_s=PROBE_SECONDS))
+
+
+async def _endpoints(settings: Settings) -> RealtimeEndpoints:
+    direct = settings.realtime_url or f"ws://{{host}}:{settings.realtime_port}/realtime/ws"
+    return RealtimeEndpoints((direct,), "ws://{host}:{port}/realtime/ws")

@@ -1,0 +1,72 @@
+"""Which processes own which entity kinds, as data.
+
+A host actor is an operating-system process of about 100 MB, so a laptop runs one a group; a cluster
+raises `hosts_per_group`, and the supervisor spreads the partitions over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.listening import ListeningKind
+from actors.rewards import ListenersKind, PayeesKind, PoolsKind
+from actors.runtime.kind import EntityKind
+from actors.runtime.supervisor import Plan
+from deployments.settings import Settings
+from domain.policy import ListeningPolicy, RewardPolicy
+from domain.rewards.listeners import Policies
+
+NAMESPACE = "vibestream"
+SUPERVISOR = "supervisor"
+# The contexts that append events to the outbox.
+STREAMS = ("users", "music", "listening", "rewards")
+# Kinds that talk to each other often share a group; every kind is in exactly one.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "listening": ("listening",),
+    "rewards": ("pools", "listeners", "payees"),
+}
+
+AnyKind = EntityKind[Any, Any, Any]
+
+
+class HostSpec(msgspec.Struct, frozen=True):
+    """A host actor: its name is its address, for callers and in the Ray dashboard."""
+
+    name: str
+    kinds: tuple[str, ...]
+
+
+def entity_kinds(settings: Settings) -> dict[str, AnyKind]:
+    """Every kind of entity that the engine owns, by name, under its policy."""
+    listening = ListeningPolicy(beat_interval_ms=settings.beat_interval_ms)
+    reward = RewardPolicy()
+    kinds: tuple[AnyKind, ...] = (
+        ListeningKind(listening),
+        PoolsKind(reward),
+        ListenersKind(Policies(reward=reward)),
+        PayeesKind(reward),
+    )
+    return {kind.name: kind for kind in kinds}
+
+
+def host_specs(settings: Settings) -> tuple[HostSpec, ...]:
+    """The hosts that should be alive."""
+    return tuple(
+        HostSpec(f"{group}-{index}", kinds)
+        for group, kinds in GROUPS.items()
+        for index in range(settings.hosts_per_group)
+    )
+
+
+def bus_workers(settings: Settings) -> tuple[str, ...]:
+    """The names of the bus workers. One of each task is active; the others stand by."""
+    return tuple(f"bus-{index}" for index in range(settings.bus_workers))
+
+
+def plan(kinds: Mapping[str, AnyKind], specs: Sequence[HostSpec]) -> Plan:
+    """What the supervisor keeps true."""
+    hosts = {name: [spec.name for spec in specs if name in spec.kinds] for name in kinds}
+    return Plan(hosts, {name: kind.partitions for name, kind in kinds.items()})

@@ -1,0 +1,38 @@
+"""Which hosts own which kinds: each kind once in the groups, spread as the settings say."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from deployments.settings import Settings
+from deployments.topology import GROUPS, STREAMS, bus_workers, entity_kinds, host_specs, plan
+
+
+def test_every_kind_is_in_exactly_one_group() -> None:
+    assert sorted(chain.from_iterable(GROUPS.values())) == sorted(entity_kinds(Settings()))
+
+
+def test_every_kind_publishes_on_a_stream_that_is_relayed() -> None:
+    for kind in entity_kinds(Settings()).values():
+        assert kind.stream in STREAMS
+
+
+@pytest.mark.parametrize("hosts", [1, 3])
+def test_the_plan_names_the_hosts_of_each_kind(hosts: int) -> None:
+    settings = Settings(hosts_per_group=hosts)
+    kinds, specs = entity_kinds(settings), host_specs(settings)
+    assert len(specs) == len({spec.name for spec in specs}) == hosts * len(GROUPS)
+    wanted = plan(kinds, specs)
+    assert list(wanted.hosts["payees"]) == [f"rewards-{n}" for n in range(hosts)]
+    assert wanted.partitions == {name: kind.partitions for name, kind in kinds.items()}
+
+
+def test_the_beat_interval_is_the_settings() -> None:
+    kind = entity_kinds(Settings(beat_interval_ms=700))["listening"]
+    assert kind._policy.beat_interval_ms == 700  # type: ignore[attr-defined]
+
+
+def test_bus_workers_have_names_of_their_own() -> None:
+    assert bus_workers(Settings(bus_workers=2)) == ("bus-0", "bus-1")
