@@ -31,20 +31,28 @@ Report = Callable[[str], None]
 def serve_environment(settings: Settings) -> dict[str, str]:
     """The Serve settings that were measured fastest: HTTP through HAProxy, one thread of it."""
     port = settings.http_port
+    folder = f"/tmp/vibestream-haproxy-{port}"  # noqa: S108
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        # HAProxy's own ports and sockets are fixed by default; two engines would collide.
+        # HAProxy's own ports and sockets are fixed by default; two engines would collide. It
+        # listens on the metrics port whether metrics are enabled or not.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(port + 10_000 if port < 50_000 else port - 10_000),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"/tmp/vibestream-haproxy-{port}",  # noqa: S108
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"/tmp/vibestream-haproxy-{port}/admin.sock",  # noqa: S108
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"/tmp/vibestream-haproxy-{port}/haproxy.cfg",  # noqa: S108
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(_beside(port, 10_000)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_beside(port, 15_000)),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "1",
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _beside(port: int, distance: int) -> int:
+    return port + distance if port < 50_000 else port - distance
 
 
 class Engine:
