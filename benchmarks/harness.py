@@ -106,7 +106,8 @@ def compare(
     reached = [reach(target, rows, better) for target in targets]
     print(table(name, rows, unit, better))
     for target in reached:
-        print(f"target: {target['text']}: {'met' if target['met'] else 'MISSED'}")
+        verdict = "met" if target["met"] else "open" if target["value"] is None else "MISSED"
+        print(f"target: {target['text']}: {verdict}")
     document = {
         "benchmark": name,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),

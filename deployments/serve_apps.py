@@ -56,10 +56,10 @@ class RealtimeReplica:
         await self._server.stop()
 
 
-def gateway_application(settings: Settings) -> Any:
-    """The gateway, bound to its settings."""
+def gateway_application(settings: Settings, replica: type = GatewayReplica) -> Any:
+    """The gateway, bound to its settings. Benchmarks have a replica of their own."""
     options = _options(settings.gateway_replicas, MAX_REQUESTS)
-    return serve.deployment(**options)(serve.ingress()(GatewayReplica)).bind(settings)
+    return serve.deployment(**options)(serve.ingress()(replica)).bind(settings)
 
 
 def realtime_application(settings: Settings) -> Any:

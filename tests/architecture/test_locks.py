@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+NODE_LOCKS = ("benchmarks/peers/package-lock.json",)
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -24,6 +26,14 @@ def test_every_pin_has_a_hash(name: str) -> None:
     pins = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text("utf-8").strip())
     assert len(pins) > 50
     assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+
+
+@pytest.mark.parametrize("name", NODE_LOCKS)
+def test_node_lock_holds_hashes_and_no_address(name: str) -> None:
+    packages = json.loads((ROOT / name).read_text("utf-8"))["packages"]
+    installed = [package for path, package in packages.items() if path]
+    assert installed
+    assert [p for p in installed if "resolved" in p or "integrity" not in p] == []
 
 
 def test_inputs_are_pinned_exactly() -> None:
