@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' ' -f1)
 
-.PHONY: help setup run demo verify test test-fast check fmt openapi lock bench clean
+.PHONY: help setup run demo verify test test-fast chaos check fmt openapi lock bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ test: setup ## everything a change must pass
 
 test-fast: setup ## the tests that need neither Ray nor a killed process
 	$(BIN)/python -m pytest -q -m "not slow and not chaos and not ray"
+
+chaos: setup ## kill -9 under load, again and again: make chaos ROUNDS=200 SEED=1
+	VIBESTREAM_CHAOS_ROUNDS=$(or $(ROUNDS),20) VIBESTREAM_CHAOS_SEED=$(or $(SEED),1) \
+	  $(BIN)/python -m pytest -q -s tests/chaos/test_rounds.py
 
 check: setup ## format, lint, types, import arrows, spelling
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api.translation import negotiate, sentence
 from messages import errors, music, users
-from storage.database import CONNECTION_ERRORS
+from storage.database import PASSING_ERRORS
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:vibestream:problem:"
@@ -194,7 +194,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.VibeStreamError, on_error)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
-    for lost in (*CONNECTION_ERRORS, RedisConnectionError, asyncio.TimeoutError):
+    for lost in (*PASSING_ERRORS, RedisConnectionError, asyncio.TimeoutError):
         app.add_exception_handler(lost, on_lost_store)
 
 

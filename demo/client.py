@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,8 +20,8 @@ API = "/api/v1"
 TIMEOUT_S = 30.0
 # What passes by itself: the same request, with the same key, may be sent again.
 PASSING = {429, 502, 503, 504}
-ATTEMPTS = 30
-PAUSE_S = 0.5
+PATIENCE_S = 15.0
+PAUSE_S = 0.3
 
 
 class Refused(Exception):  # noqa: N818 - an answer, told by its stable code
@@ -32,10 +33,14 @@ class Refused(Exception):  # noqa: N818 - an answer, told by its stable code
 
 
 class Api:
-    """One user's HTTP session. A changing request keeps its key through retries."""
+    """One user's HTTP session. A changing request keeps its key through retries.
 
-    def __init__(self, base_url: str) -> None:
+    patience_s: how long a request is sent again while the engine does not answer.
+    """
+
+    def __init__(self, base_url: str, patience_s: float = PATIENCE_S) -> None:
         self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_S)
+        self._patience_s = patience_s
         self.token = ""
         self.user_id = ""
 
@@ -70,21 +75,26 @@ class Api:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if key is not None:
             headers["Idempotency-Key"] = key
-        answer: httpx.Response | None = None
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(PAUSE_S)
-            try:
-                answer = await self._http.request(method, API + path, headers=headers, **content)
-            except httpx.TransportError:
-                continue
-            if answer.status_code not in PASSING:
+        began = time.monotonic()
+        while True:
+            answer = await self._try(method, API + path, headers, content)
+            passing = answer is None or answer.status_code in PASSING
+            if not passing or time.monotonic() - began > self._patience_s:
                 break
+            await asyncio.sleep(PAUSE_S)
         if answer is None:
             raise Refused("unreachable", f"{self._http.base_url} does not answer")
         if answer.is_error:
             raise _refused(answer)
         return answer.json()
+
+    async def _try(
+        self, method: str, path: str, headers: dict[str, str], content: dict[str, Any]
+    ) -> httpx.Response | None:
+        try:
+            return await self._http.request(method, path, headers=headers, **content)
+        except httpx.TransportError:
+            return None
 
 
 def _refused(answer: httpx.Response) -> Refused:

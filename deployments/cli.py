@@ -29,6 +29,14 @@ def run() -> None:
 
 
 @app.command()
+def deploy() -> None:
+    """Start everything on the Ray cluster at VIBESTREAM_RAY_ADDRESS, and leave it there."""
+    from deployments.deploy import deploy as deploy_all
+
+    deploy_all(Settings())
+
+
+@app.command()
 def demo(
     seconds: Annotated[
         float | None, typer.Option(min=1, help="How long to listen; the whole song if absent.")

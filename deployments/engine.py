@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from deployments.haproxy import HOOK
 from deployments.settings import Settings
 from deployments.topology import NAMESPACE
 
@@ -85,7 +86,7 @@ class Engine:
             object_store_memory=128 * 1024 * 1024,
             log_to_driver=False,
             logging_level=logging.WARNING,
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": environment, "worker_process_setup_hook": HOOK},
         )
 
     def is_broken(self) -> bool:
@@ -126,7 +127,8 @@ def main() -> int:
     while not stopping.is_set():
         if engine.is_broken() or os.getppid() != parent:
             _say("failed the Ray node died")
-            return 1
+            # At once: Ray's farewell waits half a minute for the dead. The launcher ends the rest.
+            os._exit(1)
         time.sleep(WATCH_SECONDS)
     engine.stop()
     return 0

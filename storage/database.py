@@ -28,6 +28,19 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
 )
 
+# What passes by itself: the server, or the way to it, was not able to.
+PASSING_ERRORS = (
+    *CONNECTION_ERRORS,
+    # A server that dies as a statement is sent: asyncpg finds its own protocol in mid-operation.
+    asyncpg.InternalClientError,
+    asyncpg.TransactionRollbackError,  # deadlocks, serialization
+    asyncpg.OperatorInterventionError,  # shutdown, cancelled statements
+    asyncpg.InsufficientResourcesError,  # disk, memory, connections
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a failover is under way
+)
+
 SERVER_SETTINGS = {
     "application_name": "vibestream",
     # A transaction left open would hold back the bus (docs/decisions), so the server ends it.
@@ -36,6 +49,12 @@ SERVER_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same may work in a moment. What a failed transaction did is unknown."""
+    # asyncpg's own complaint about an argument is an InterfaceError and a ValueError.
+    return isinstance(error, PASSING_ERRORS) and not isinstance(error, ValueError)
 
 
 async def open_pool(

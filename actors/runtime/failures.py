@@ -1,29 +1,12 @@
-"""Which failures of a batch pass by themselves."""
+"""Which failures of a batch mean that it should be run again."""
 
 from __future__ import annotations
 
 import asyncpg
 
-from storage.database import CONNECTION_ERRORS
+from storage.database import is_passing
 
-# The server, or the way to it, was not able to; the same batch may work in a moment.
-_PASSING = (
-    *CONNECTION_ERRORS,
-    # A server that dies as a statement is sent: asyncpg finds its own protocol in mid-operation.
-    asyncpg.InternalClientError,
-    asyncpg.TransactionRollbackError,  # deadlocks, serialization
-    asyncpg.OperatorInterventionError,  # shutdown, cancelled statements
-    asyncpg.InsufficientResourcesError,  # disk, memory, connections
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,  # a failover is under way
-)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether to run the batch again. The outcome of the one that failed is unknown."""
-    # asyncpg's own complaint about an argument is an InterfaceError and a ValueError.
-    return isinstance(error, _PASSING) and not isinstance(error, ValueError)
+__all__ = ["clashes_with_journal", "is_passing"]
 
 
 def clashes_with_journal(error: Exception) -> bool:

@@ -80,10 +80,14 @@ class Feed:
         self._metrics: RealtimeMetrics | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, hub: Hub, metrics: RealtimeMetrics) -> None:
-        """Begin to follow."""
+    async def start(self, hub: Hub, metrics: RealtimeMetrics) -> None:
+        """Begin to follow. Whoever joins the hub after this misses nothing.
+
+        Raises what the stores raise if neither says where the streams end.
+        """
         assert self._task is None, "a feed starts once"
         self._hub, self._metrics = hub, metrics
+        await self._anchor(hub)
         self._task = asyncio.create_task(self._run(hub, metrics))
 
     async def stop(self) -> None:
@@ -101,7 +105,6 @@ class Feed:
         pause = PAUSE_S
         while True:
             try:
-                await self._anchor(hub)
                 await self._read(hub, metrics)
                 pause = PAUSE_S
                 continue
@@ -118,14 +121,21 @@ class Feed:
     async def _anchor(self, hub: Hub) -> None:
         """Where to begin: the end of what was published or could have been."""
         for stream in self.streams:
-            if stream in hub.frontier:
-                continue
-            top = await self._broker.top(stream)
+            top = await self._top(stream)
             if self._past is not None:
                 if not await self._past.has_reached(top):
                     top = START  # written for another database; the relay will start anew
                 top = max(top, await self._past.newest(stream))
             hub.follow(stream, top)
+
+    async def _top(self, stream: str) -> Position:
+        """The broker's last position; START while it is away, for the past knows as well."""
+        try:
+            return await self._broker.top(stream)
+        except Unavailable:
+            if self._past is None:
+                raise
+            return START
 
     async def _read(self, hub: Hub, metrics: RealtimeMetrics) -> None:
         after = {stream: hub.frontier[stream] for stream in self.streams}

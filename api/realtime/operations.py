@@ -15,6 +15,7 @@ from api.realtime.protocol import Call, Encoding, ErrorMessage, Result, error_me
 from api.realtime.session import ClientSession
 from messages.errors import Unavailable, VibeStreamError
 from messages.realtime import BadParams, UnknownOperation
+from storage.database import is_passing
 
 Answer: TypeAlias = msgspec.Struct | dict[str, Any] | None
 # (session, params) → answer. The parameters are of the type that was registered.
@@ -111,9 +112,13 @@ class Operations:
             if error.code == VibeStreamError.code:
                 self._log_defect(session, call)
             message = error_message(call.id, error)
-        except Exception:  # noqa: BLE001 - a defect: its cause is for the log, not the client
-            self._log_defect(session, call)
-            message = _internal(session, call)
+        except Exception as error:  # noqa: BLE001 - its cause is for the log, not the client
+            if is_passing(error):
+                log.warning("a store cannot be reached", operation=name, error=repr(error))
+                message = error_message(call.id, Unavailable())
+            else:
+                self._log_defect(session, call)
+                message = _internal(session, call)
         outcome = message.code if isinstance(message, ErrorMessage) else "ok"
         self.metrics.observe(name, outcome, time.perf_counter() - started)
         return message

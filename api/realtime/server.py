@@ -97,10 +97,11 @@ class RealtimeServer:
 
     async def start(self) -> None:
         """Listen, and follow the bus. OSError if the port is taken."""
+        # Before the first client: a resume on a hub that follows nothing yet would skip events.
+        if self.feed is not None:
+            await self.feed.start(self.hub, self.metrics)
         if self._listener is not None:
             await self._listener.start()
-        if self.feed is not None:
-            self.feed.start(self.hub, self.metrics)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import psutil
@@ -19,88 +14,16 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from demo.story import MUSIC, tell_story
-from deployments.launcher.server import free_port
-
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 90.0
+from tests.running_system import Running, run_system
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen[str]
-    url: str
-    folder: Path
-
-    def operator(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `vibestream` as an operator does in another terminal."""
-        environment = {**os.environ, "VIBESTREAM_DATA_DIR": str(self.folder)}
-        command = [sys.executable, "-m", "deployments.cli", *words]
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150,
-            check=False,
-        )  # fmt: skip
-
-    def victims(self, title: str) -> list[psutil.Process]:
-        """The processes that Ray gave a title with these words."""
-        return [p for p in self.descendants() if title in " ".join(p.cmdline())]
-
-    def descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def output(self) -> str:
-        return (self.folder / "output").read_text("utf-8")
-
-    def wait_for_the_demo(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while "VibeStream is running." not in self.output():
-            assert time.monotonic() < deadline, self.output()
-            assert self.process.poll() is None, self.output()
-            time.sleep(0.2)
-
-    def wait_ready(self) -> dict[str, object]:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                answer = httpx.get(f"{self.url}/health/ready", timeout=5)
-                if answer.status_code == 200:
-                    report: dict[str, object] = answer.json()
-                    return report
-            except httpx.HTTPError:
-                pass
-            assert time.monotonic() < deadline, "it did not become ready"
-            assert self.process.poll() is None, "the launcher ended"
-            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("vibestream")
-    port = free_port()
-    environment = {
-        **os.environ,
-        "VIBESTREAM_DATA_DIR": str(folder),
-        "VIBESTREAM_HTTP_PORT": str(port),
-        "VIBESTREAM_REALTIME_PORT": str(free_port()),
-        "VIBESTREAM_BEAT_INTERVAL_MS": "500",
-        "VIBESTREAM_DASHBOARD_PORT": str(free_port()),
-    }
-    with (folder / "output").open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.cli", "run"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    running = Running(process, f"http://127.0.0.1:{port}", folder)
-    running.wait_for_the_demo()
-    yield running
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    with run_system(folder, VIBESTREAM_BEAT_INTERVAL_MS="500") as started:
+        yield started
 
 
 def _register(running: Running, name: str, key: str) -> httpx.Response:
@@ -146,7 +69,7 @@ def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> 
     def tell(line: str) -> None:
         told.append(line)
         if line.startswith("beat 3:"):
-            for owner in running.victims("EntityHost"):
+            for owner in running.titled("EntityHost"):
                 owner.kill()
 
     song = MUSIC / "calm-acoustic-1.opus"
@@ -185,9 +108,9 @@ def test_what_was_acknowledged_survives_killed_servers(running: Running) -> None
     running.wait_ready()
     account = _register(running, "tomas", "register-tomas-1").json()
     for name in ("postgres", "valkey-server"):
-        victims = [p for p in running.descendants() if p.name() == name]
-        assert victims, name
-        min(victims, key=lambda process: process.create_time()).kill()
+        server = running.server(name)
+        assert server is not None, name
+        server.kill()
         time.sleep(1)
         running.wait_ready()
     assert _register(running, "tomas", "register-tomas-1").json() == account
@@ -195,7 +118,7 @@ def test_what_was_acknowledged_survives_killed_servers(running: Running) -> None
 
 def test_a_killed_gateway_replica_is_replaced(running: Running) -> None:
     running.wait_ready()
-    replicas = running.victims("ServeReplica:gateway")
+    replicas = running.titled("ServeReplica:gateway")
     assert replicas
     for replica in replicas:
         replica.kill()

@@ -116,7 +116,7 @@ class World:
             await asyncio.sleep(0.001)
 
     async def __aenter__(self) -> World:
-        self.feed.start(self.hub, self.metrics)
+        await self.feed.start(self.hub, self.metrics)
         await self.rounds()
         return self
 
@@ -137,6 +137,28 @@ async def test_it_begins_at_the_end_and_follows(monkeypatch: pytest.MonkeyPatch)
         found = world.metrics.registry.get_sample_value("vibestream_realtime_feed_seconds_sum")
         assert found == 2.0, "two batches, a second old each"
     assert not world.feed.up
+
+
+async def test_whoever_joins_once_it_has_started_can_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A chaos round found it: a client was back before the hub knew where its streams were."""
+    world = World(monkeypatch)
+    world.broker.add(*world.happen("1-1", "1-2"))
+    await world.feed.start(world.hub, world.metrics)  # and not one turn of the loop more
+    assert world.hub.frontier == {"music": Position(1, 2), "rewards": START}
+    await world.feed.stop()
+
+
+async def test_it_begins_where_the_database_ends_while_the_broker_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    world.happen("1-1", "1-2")
+    world.broker.away = True
+    await world.feed.start(world.hub, world.metrics)
+    assert world.hub.frontier == {"music": Position(1, 2), "rewards": START}
+    await world.feed.stop()
 
 
 async def test_a_broker_that_came_back_empty_and_was_filled_again(

@@ -13,6 +13,7 @@ from api.realtime.operations import NoParams, Operations
 from api.realtime.protocol import Call, Encoding, ErrorMessage, Result, decode
 from api.realtime.session import ClientSession, ConnectionState
 from messages.errors import InsufficientFunds, Overloaded, Unauthenticated
+from storage.database import PASSING_ERRORS
 from tests.unit.realtime_support import User
 
 
@@ -89,6 +90,20 @@ async def test_a_call_is_answered_once(
     else:
         assert isinstance(told, Result)
         assert msgspec.to_builtins(told.data) == answer
+
+
+@pytest.mark.parametrize("error", PASSING_ERRORS)
+async def test_a_store_that_is_away_is_no_defect(error: type[Exception]) -> None:
+    async def away(caller: ClientSession, params: NoParams) -> None:
+        raise error("10.0.0.7")
+
+    operations = Operations()
+    operations.register("away", away, NoParams)
+    told = await operations.run(session(), Call("1", "away"), Encoding.JSON)
+    assert isinstance(told, ErrorMessage)
+    assert told.code == "unavailable"
+    assert told.retry_after_ms is not None
+    assert "10.0.0.7" not in told.detail
 
 
 async def test_params_may_be_left_out(operations: Operations) -> None:

@@ -1,0 +1,218 @@
+"""kill -9 at random moments under load; then what clients were told and what is there must agree.
+
+`make test` runs a few rounds; `make chaos ROUNDS=200 SEED=1` runs many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import pytest
+
+from demo.client import Api
+from messages.rewards import pool_channel
+from tests import audio_files
+from tests.chaos.load import PATIENCE_S, Fan, Funder
+from tests.integration.realtime_support import Follower
+from tests.running_system import Running, run_system
+
+ROUNDS = int(os.environ.get("VIBESTREAM_CHAOS_ROUNDS", "6"))
+SEED = int(os.environ.get("VIBESTREAM_CHAOS_SEED", "20261124"))
+FANS, FUNDERS = 4, 3
+NEXT_ENGINE = "starting another"
+ROUND_S = 60.0
+# What is killed, and how often of a hundred. A node's death costs all of Ray, so it is rarer.
+TARGETS = {"actor": 30, "replica": 25, "valkey": 20, "postgres": 17, "node": 8}
+EFFECTS = """
+select s.session_id::text as session_id,
+    (select count(*) from rewards.credits c where c.session_id = s.session_id) as credits
+from listening.sessions s where s.session_id = any($1::uuid[])"""
+PAID = "select coalesce(sum(amount_minor), 0)::bigint from rewards.credits where pool_id = $1"
+SHOWN = "select event_id::text from bus.outbox where channels @> array[$1::text]"
+DEAD = "select error from bus.dead_letters where id > $1"
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.chaos,
+    pytest.mark.timeout(300 + ROUNDS * ROUND_S),
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("chaos")
+    with run_system(folder, VIBESTREAM_BEAT_INTERVAL_MS="250") as started:
+        yield started
+
+
+def test_nothing_acknowledged_is_lost_or_done_twice(running: Running, tmp_path: Path) -> None:
+    asyncio.run(_rounds(running, tmp_path))
+    verified = running.operator("verify")
+    assert (verified.returncode, verified.stdout) == (0, "The ledger is in balance.\n")
+
+
+async def _rounds(running: Running, folder: Path) -> None:
+    print(f"chaos: {ROUNDS} rounds, seed {SEED}")  # noqa: T201 - to run it again
+    chance = random.Random(SEED)
+    password = json.loads((running.folder / "demo.json").read_text("utf-8"))["password"]
+    song = await _publish(running, folder, password)
+    async with Api(running.url) as anyone:
+        [pool] = (await anyone.get("/reward-pools"))["items"]
+    fans = [Fan(running.url, f"fan-{n}", song) for n in range(FANS)]
+    funders = [Funder(running.url, f"f{n}", pool["pool_id"], password) for n in range(FUNDERS)]
+    follower = Follower((pool_channel(pool["pool_id"]),))
+    earlier = await _written(running, pool)
+    over = False
+    following = asyncio.create_task(_follow(running, follower))
+    await asyncio.wait_for(follower.ready.wait(), 30)
+    clients = [asyncio.create_task(fan.run(lambda: over)) for fan in fans]
+    clients += [asyncio.create_task(funder.run(lambda: over)) for funder in funders]
+    try:
+        killed = await _kill(running, chance, clients)
+    finally:
+        over = True
+    async with asyncio.timeout(2 * PATIENCE_S):
+        await asyncio.gather(*clients)
+    funded = sum(sum(funder.acknowledged_minor) for funder in funders)
+    ended = {session_id: view for fan in fans for session_id, view in fan.ended.items()}
+    print(f"chaos: {dict(killed)}, {len(ended)} sessions, {funded} minor")  # noqa: T201
+    assert ended
+    assert funded
+    await _check_effects(running, ended)
+    await _check_balance(running, pool, funded)
+    await _check_shown(running, pool, earlier, follower)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def _kill(
+    running: Running, chance: random.Random, clients: list[asyncio.Task[None]]
+) -> Counter[str]:
+    killed: Counter[str] = Counter()
+    # Each once in a short run, then by weight.
+    kinds = list(TARGETS) + chance.choices(list(TARGETS), list(TARGETS.values()), k=ROUNDS)
+    for number, kind in enumerate(kinds[:ROUNDS], 1):
+        await asyncio.sleep(chance.uniform(0.2, 1.5))
+        victims = await asyncio.to_thread(_victims, running, kind)
+        assert victims, f"nothing to kill: {kind}"
+        victim = chance.choice(victims)
+        began = time.monotonic()
+        engines = running.output().count(NEXT_ENGINE)
+        victim.kill()
+        killed[kind] += 1
+        await asyncio.sleep(0.3)  # until it shows
+        if kind == "node":
+            async with asyncio.timeout(30):
+                while running.output().count(NEXT_ENGINE) == engines:  # noqa: ASYNC110 - a file
+                    await asyncio.sleep(0.1)
+        await asyncio.to_thread(running.wait_ready)
+        print(f"chaos: round {number} {kind} {time.monotonic() - began:.1f} s", flush=True)  # noqa: T201
+        for client in clients:
+            if client.done():
+                client.result()  # a client never ends by itself: this says why it did
+    return killed
+
+
+def _victims(running: Running, kind: str) -> list[psutil.Process]:
+    deadline = time.monotonic() + 30
+    while True:
+        if kind == "actor":
+            titles = ("ray::EntityHost", "ray::BusWorker", "ray::Supervis")
+            found = [p for title in titles for p in running.titled(title)]
+        elif kind == "replica":
+            found = running.titled("ray::ServeReplica")
+        elif kind == "node":
+            found = [p for p in running.descendants() if p.name() in {"raylet", "gcs_server"}]
+        else:
+            server = running.server({"valkey": "valkey-server"}.get(kind, kind))
+            found = [server] if server else []
+        if found or time.monotonic() > deadline:
+            return sorted(found, key=lambda process: process.pid)
+        time.sleep(0.2)
+
+
+async def _fetch(running: Running, query: str, argument: Any) -> list[asyncpg.Record]:
+    notes = json.loads((running.folder / "run.json").read_text("utf-8"))
+    connection = await asyncpg.connect(notes["postgres_url"])
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(query, argument)
+        return found
+    finally:
+        await connection.close()
+
+
+async def _written(running: Running, pool: dict[str, Any]) -> set[str]:
+    rows = await _fetch(running, SHOWN, pool_channel(pool["pool_id"]))
+    return {row["event_id"] for row in rows}
+
+
+async def _check_effects(running: Running, ended: dict[str, dict[str, Any]]) -> None:
+    """A session that counted was credited once to its listener and once to its artist."""
+    wanted = {session_id: 2 if view["counted"] else 0 for session_id, view in ended.items()}
+    assert 2 in wanted.values(), "no session counted"
+    effects: dict[str, int] = {}
+    try:
+        async with asyncio.timeout(90):  # the process may still be under way
+            while effects != wanted:
+                await asyncio.sleep(0.5)
+                rows = await _fetch(running, EFFECTS, list(ended))
+                effects = {row["session_id"]: row["credits"] for row in rows}
+    except TimeoutError:
+        wrong = {s: (effects.get(s), wanted[s]) for s in wanted if effects.get(s) != wanted[s]}
+        pytest.fail(f"session: (credits, wanted): {wrong}")
+    assert await _fetch(running, DEAD, 0) == []
+
+
+async def _check_balance(running: Running, pool: dict[str, Any], funded: int) -> None:
+    [[paid]] = await _fetch(running, PAID, pool["pool_id"])
+    async with Api(running.url) as anyone:
+        balance = (await anyone.get(f"/reward-pools/{pool['pool_id']}"))["balance_minor"]
+    assert balance == pool["balance_minor"] + funded - paid
+
+
+async def _check_shown(
+    running: Running, pool: dict[str, Any], earlier: set[str], follower: Follower
+) -> None:
+    """Who follows the pool's channel, through every lost connection, saw each event once."""
+    written = await _written(running, pool) - earlier
+    seen = follower.seen[pool_channel(pool["pool_id"])]
+    try:
+        async with asyncio.timeout(60):
+            while not written <= {event_id for _, event_id in seen}:  # noqa: ASYNC110 - grows
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        missing = len(written - {event_id for _, event_id in seen})
+        lines = f"{follower.connections} connections, {follower.resyncs} resyncs"
+        pytest.fail(f"{missing} of {len(written)} events were not shown ({lines})")
+    assert len(seen) == len(set(seen)), "an event was shown twice"
+    assert follower.resyncs == 0
+
+
+async def _publish(running: Running, folder: Path, password: str) -> dict[str, Any]:
+    """A song of one second, of which half counts."""
+    file = audio_files.encode(folder / "short.flac", audio_files.tone(1.2), "flac")
+    async with Api(running.url) as artist:
+        await artist.sign_in("demo-artist", password)
+        song: dict[str, Any] = await artist.publish("Short", file)
+    return song
+
+
+async def _follow(running: Running, follower: Follower) -> None:
+    async with Api(running.url, PATIENCE_S) as api:
+        while True:
+            try:
+                address = (await api.get("/realtime"))["direct"][0]
+                await follower.run(address)
+            except Exception:  # noqa: BLE001 - it comes back, whatever ended the connection
+                await asyncio.sleep(0.1)

@@ -1,0 +1,119 @@
+"""`vibestream run` as an operator has it: started once, read, hurt and ended from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from deployments.launcher.server import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 90.0
+
+
+@dataclass
+class Running:
+    """A running VibeStream. `title`s are what Ray writes into its processes' command lines."""
+
+    process: subprocess.Popen[str]
+    url: str
+    folder: Path
+
+    def operator(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `vibestream` as an operator does in another terminal."""
+        environment = {**os.environ, "VIBESTREAM_DATA_DIR": str(self.folder)}
+        command = [sys.executable, "-m", "deployments.cli", *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150,
+            check=False,
+        )  # fmt: skip
+
+    def descendants(self) -> list[psutil.Process]:
+        """Every process below the launcher."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def titled(self, title: str) -> list[psutil.Process]:
+        """The processes with these words in their command line."""
+        found = []
+        for process in self.descendants():
+            try:
+                if title in " ".join(process.cmdline()):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return found
+
+    def server(self, name: str) -> psutil.Process | None:
+        """The first process of an embedded server."""
+        servers = [p for p in self.descendants() if p.name() == name]
+        return min(servers, key=lambda process: process.create_time(), default=None)
+
+    def output(self) -> str:
+        """What the launcher has said."""
+        return (self.folder / "output").read_text("utf-8")
+
+    def wait_for_the_demo(self) -> None:
+        """Wait until the launcher says that all is there."""
+        deadline = time.monotonic() + PATIENCE_S
+        while "VibeStream is running." not in self.output():
+            assert time.monotonic() < deadline, self.output()
+            assert self.process.poll() is None, self.output()
+            time.sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Whether every critical part answers."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def wait_ready(self) -> dict[str, object]:
+        """Wait until it is ready; the report."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.is_ready():
+            assert time.monotonic() < deadline, f"it did not become ready: {self.output()}"
+            assert self.process.poll() is None, "the launcher ended"
+            time.sleep(0.2)
+        report: dict[str, object] = httpx.get(f"{self.url}/health/ready", timeout=5).json()
+        return report
+
+
+@contextmanager
+def run_system(folder: Path, **variables: str) -> Iterator[Running]:
+    """A system of its own in `folder`, with its demo loaded; ended afterwards."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "VIBESTREAM_DATA_DIR": str(folder),
+        "VIBESTREAM_HTTP_PORT": str(port),
+        "VIBESTREAM_REALTIME_PORT": str(free_port()),
+        "VIBESTREAM_DASHBOARD_PORT": str(free_port()),
+        **variables,
+    }
+    with (folder / "output").open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.cli", "run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    running = Running(process, f"http://127.0.0.1:{port}", folder)
+    try:
+        running.wait_for_the_demo()
+        yield running
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
