@@ -5,8 +5,9 @@ The same on a laptop (`engine.py`, which starts Ray itself) and on a cluster (`d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import ray
 from ray import serve
@@ -14,7 +15,7 @@ from ray import serve
 from deployments.ray_actors import start_bus_worker, start_host, start_supervisor
 from deployments.serve_apps import run_applications, stop_realtime
 from deployments.settings import Settings
-from deployments.topology import bus_workers, host_specs
+from deployments.topology import bus_workers, host_specs, supervisors
 
 READY_SECONDS = 90.0
 GOODBYE_SECONDS = 5.0
@@ -28,16 +29,26 @@ def start(settings: Settings, proxies: str, report: Report) -> None:
     proxies: Serve's proxy location, `HeadOnly` or `EveryNode`.
     """
     report("entity hosts, supervisor, event bus")
-    actors = [start_host(spec, settings) for spec in host_specs(settings)]
-    actors += [start_bus_worker(name, settings) for name in bus_workers(settings)]
-    actors.append(start_supervisor(settings))
+    actors = start_actors(settings)
     # A hundred megabytes of imports each: the Serve controller starts meanwhile.
     http = {"host": settings.http_host, "port": settings.http_port}
     serve.start(proxy_location=proxies, http_options=http)
-    health = [actor.health.remote() for actor in actors]
-    ray.get(health, timeout=READY_SECONDS)
+    await_actors(actors)
     report("HTTP gateway and realtime door")
     run_applications(settings)
+
+
+def start_actors(settings: Settings) -> list[Any]:
+    """Start every actor that is not there."""
+    actors = [start_host(spec, settings) for spec in host_specs(settings)]
+    actors += [start_bus_worker(name, settings) for name in bus_workers(settings)]
+    actors += [start_supervisor(name, settings) for name in supervisors(settings)]
+    return actors
+
+
+def await_actors(actors: Sequence[Any]) -> None:
+    """Return when all of them answer. Raises what Ray raises when one does not."""
+    ray.get([actor.health.remote() for actor in actors], timeout=READY_SECONDS)
 
 
 def say_goodbye() -> None:

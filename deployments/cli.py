@@ -33,7 +33,10 @@ def deploy() -> None:
     """Start everything on the Ray cluster at VIBESTREAM_RAY_ADDRESS, and leave it there."""
     from deployments.deploy import deploy as deploy_all
 
-    deploy_all(Settings())
+    try:
+        deploy_all(Settings())
+    except RuntimeError as error:  # what Serve says of an application that did not come up
+        raise LaunchError(str(error).splitlines()[0]) from error
 
 
 @app.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+from pathlib import Path
 
 import typer
 
@@ -11,6 +13,9 @@ from deployments.launcher.server import LaunchError
 from deployments.runner import migrated
 from deployments.settings import Settings
 from deployments.topology import NAMESPACE
+
+KNOCK_SECONDS = 3.0
+TOKEN = Path.home() / ".ray" / "auth_token"
 
 
 def deploy(settings: Settings) -> None:
@@ -33,6 +38,9 @@ def deploy(settings: Settings) -> None:
 
 
 def _connect(settings: Settings) -> None:
+    # Before Ray is imported: the cluster wants its token, and a driver sends it only if told to.
+    if os.environ.get("RAY_AUTH_TOKEN") or TOKEN.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     from deployments.engine import ROOT, serve_environment
@@ -40,9 +48,11 @@ def _connect(settings: Settings) -> None:
 
     environment = serve_environment(settings)
     os.environ.update(environment)
+    address = settings.ray_address or "auto"
     try:
+        _knock(address)
         ray.init(
-            address=settings.ray_address or "auto",
+            address=address,
             namespace=NAMESPACE,
             log_to_driver=False,
             runtime_env={
@@ -50,5 +60,12 @@ def _connect(settings: Settings) -> None:
                 "worker_process_setup_hook": HOOK,
             },
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise LaunchError(f"no Ray cluster answers at {settings.ray_address or 'auto'}") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LaunchError(f"no Ray cluster answers at {address}") from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at `host:port`: Ray itself takes a minute to say so."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()

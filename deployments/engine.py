@@ -40,8 +40,8 @@ def serve_environment(settings: Settings) -> dict[str, str]:
         # HAProxy's own ports and sockets are fixed by default; two engines would collide. It
         # listens on the metrics port whether metrics are enabled or not.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(_beside(port, 10_000)),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_beside(port, 15_000)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(_beside(port, 1_777)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_beside(port, 2_777)),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
         "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from deployments.settings import Settings
-from deployments.topology import NAMESPACE, SUPERVISOR, HostSpec
+from deployments.topology import NAMESPACE, HostSpec
 
 # num_cpus 0: these share the machine with Serve replicas and are placed by name, not by core.
 # Ray restarts them for ever. No task retries: handles know better than Ray when a command must go
@@ -107,12 +107,12 @@ class BusWorker(Started):
 class Supervision(Started):
     """Watches the hosts and moves the partitions of the lost."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._name, self._settings = name, settings
         super().__init__()
 
     def __repr__(self) -> str:
-        return "Supervisor"
+        return f"Supervisor({self._name})"
 
     async def _open(self) -> Any:
         from deployments.composition.entities import open_supervisor
@@ -131,9 +131,9 @@ def start_bus_worker(name: str, settings: Settings) -> Any:
     return _actor(BusWorker, name).remote(name, settings)
 
 
-def start_supervisor(settings: Settings) -> Any:
-    """The supervisor, started if it is not there."""
-    return _actor(Supervision, SUPERVISOR).remote(settings)
+def start_supervisor(name: str, settings: Settings) -> Any:
+    """The named supervisor, started if it is not there."""
+    return _actor(Supervision, name).remote(name, settings)
 
 
 def _actor(service: type, name: str) -> Any:

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     realtime_replicas: int = Field(1, ge=1, le=64)
     hosts_per_group: int = Field(1, ge=1, le=256)
     bus_workers: int = Field(1, ge=1, le=16)
+    supervisors: int = Field(1, ge=1, le=16)
     haproxy: bool = True
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""

@@ -20,7 +20,6 @@ from domain.policy import ListeningPolicy, RewardPolicy
 from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
-SUPERVISOR = "supervisor"
 # The contexts that append events to the outbox.
 STREAMS = ("users", "music", "listening", "rewards")
 # Kinds that talk to each other often share a group; every kind is in exactly one.
@@ -64,6 +63,11 @@ def host_specs(settings: Settings) -> tuple[HostSpec, ...]:
 def bus_workers(settings: Settings) -> tuple[str, ...]:
     """The names of the bus workers. One of each task is active; the others stand by."""
     return tuple(f"bus-{index}" for index in range(settings.bus_workers))
+
+
+def supervisors(settings: Settings) -> tuple[str, ...]:
+    """The names of the supervisors. One leads; another takes over when its node dies."""
+    return tuple(f"supervisor-{index}" for index in range(settings.supervisors))
 
 
 def plan(kinds: Mapping[str, AnyKind], specs: Sequence[HostSpec]) -> Plan:

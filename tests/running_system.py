@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from deployments.launcher.server import free_port
+from deployments.launcher.server import is_free
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 90.0
@@ -88,16 +89,22 @@ class Running:
         return report
 
 
+def quiet_port() -> int:
+    """A free port that neither an outgoing connection nor a worker of Ray is given meanwhile."""
+    candidates = random.sample(range(20_000, 32_000), 100)
+    return next(port for port in candidates if is_free(port))
+
+
 @contextmanager
 def run_system(folder: Path, **variables: str) -> Iterator[Running]:
     """A system of its own in `folder`, with its demo loaded; ended afterwards."""
-    port = free_port()
+    port = quiet_port()
     environment = {
         **os.environ,
         "VIBESTREAM_DATA_DIR": str(folder),
         "VIBESTREAM_HTTP_PORT": str(port),
-        "VIBESTREAM_REALTIME_PORT": str(free_port()),
-        "VIBESTREAM_DASHBOARD_PORT": str(free_port()),
+        "VIBESTREAM_REALTIME_PORT": str(quiet_port()),
+        "VIBESTREAM_DASHBOARD_PORT": str(quiet_port()),
         **variables,
     }
     with (folder / "output").open("w", encoding="utf-8") as output:

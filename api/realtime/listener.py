@@ -66,6 +66,8 @@ class Listener:
             max_frame_size=self._door.limits.max_message_bytes,
             read_buffer_init_size=READ_BUFFER,
             backlog=BACKLOG,
+            # Replicas of one node share the port, also while one takes over from another.
+            reuse_port=True,
         )
         for listening in self._server.sockets:
             # Accepted sockets inherit it.

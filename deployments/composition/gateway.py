@@ -18,7 +18,7 @@ from bus.stream_redis import RedisStream
 from deployments.composition.common import now_ms, open_handles, open_tokens
 from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
-from deployments.topology import STREAMS, SUPERVISOR, bus_workers, host_specs
+from deployments.topology import STREAMS, bus_workers, host_specs, supervisors
 from integrations.audio import ProcessInspector
 from integrations.passwords import Passwords
 from integrations.tokens import load_secret
@@ -100,7 +100,7 @@ def _stores(
 
 def _watched(settings: Settings) -> tuple[str, ...]:
     hosts = (spec.name for spec in host_specs(settings))
-    return (*hosts, *bus_workers(settings), SUPERVISOR)
+    return (*hosts, *bus_workers(settings), *supervisors(settings))
 
 
 def _actors(settings: Settings, processes: RayProcesses) -> tuple[HealthCheck, ...]:

@@ -83,7 +83,7 @@ def test_readiness_and_metrics_name_every_process(running: Running) -> None:
     names = {check["name"] for check in report["checks"]}  # type: ignore[attr-defined]
     assert names >= {"postgres", "redis", "bus", "listening-0", "rewards-0", "bus-0", "realtime"}
     text = httpx.get(f"{running.url}/metrics", timeout=10).text
-    for process in ("listening-0", "rewards-0", "bus-0", "supervisor", "realtime", "gateway"):
+    for process in ("listening-0", "rewards-0", "bus-0", "supervisor-0", "realtime", "gateway"):
         assert f'process="{process}"' in text, process
 
 

@@ -7,7 +7,15 @@ from itertools import chain
 import pytest
 
 from deployments.settings import Settings
-from deployments.topology import GROUPS, STREAMS, bus_workers, entity_kinds, host_specs, plan
+from deployments.topology import (
+    GROUPS,
+    STREAMS,
+    bus_workers,
+    entity_kinds,
+    host_specs,
+    plan,
+    supervisors,
+)
 
 
 def test_every_kind_is_in_exactly_one_group() -> None:
@@ -34,5 +42,6 @@ def test_the_beat_interval_is_the_settings() -> None:
     assert kind._policy.beat_interval_ms == 700  # type: ignore[attr-defined]
 
 
-def test_bus_workers_have_names_of_their_own() -> None:
+def test_workers_and_supervisors_have_names_of_their_own() -> None:
     assert bus_workers(Settings(bus_workers=2)) == ("bus-0", "bus-1")
+    assert supervisors(Settings(supervisors=2)) == ("supervisor-0", "supervisor-1")
