@@ -6,7 +6,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import discovery, docs, health, listening, music, openapi, problems, rewards, users
+from api import (
+    discovery,
+    docs,
+    health,
+    listening,
+    music,
+    openapi,
+    problems,
+    rewards,
+    users,
+    users_identity,
+)
 from api.edge import Edge
 from api.metrics import HttpMetrics
 from api.services import Services
@@ -14,7 +25,7 @@ from api.songs import PUBLISH
 from api.uploads import FORM_OVERHEAD_BYTES
 
 # Asked in this order, so what is asked most comes first.
-CONTEXTS = (discovery, users, music, listening, rewards, health, docs)
+CONTEXTS = (discovery, users, users_identity, music, listening, rewards, health, docs)
 VERSION = "0.1.0"
 OPENAPI_PATH = "/openapi.json"
 

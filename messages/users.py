@@ -104,6 +104,18 @@ class PermissionMissing(Forbidden):
     code = "permission-missing"
 
 
+class BadCommitment(Invalid):
+    """A commitment is a decimal number above 0 and below the order of the BN254 scalar field."""
+
+    code = "identity-commitment-invalid"
+
+
+class IdentityNotFound(NotFound):
+    """You have not registered an identity."""
+
+    code = "identity-not-found"
+
+
 # --- events -------------------------------------------------------------------------------------
 
 
@@ -114,6 +126,17 @@ class UserRegistered(msgspec.Struct, frozen=True, tag=True):
     username: str
     locale: str
     time_zone: str
+    at_ms: int
+
+
+class IdentityRegistered(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: listens that start from now on can be claimed with this identity.
+
+    number: 1 for the first, 2 for the one that replaced it, and so on. The commitment stays out.
+    """
+
+    user_id: str
+    number: int
     at_ms: int
 
 

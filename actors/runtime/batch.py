@@ -101,7 +101,8 @@ class Batch:
             self.staged.append((item, NOTHING))
             return
         try:
-            decision = self._kind.decide(entity.state, item.command, self._now_ms)
+            asked = item.command if item.prepared is None else item.prepared
+            decision = self._kind.decide(entity.state, asked, self._now_ms)
             answer = NOTHING if decision.answer is None else Answer(encode(decision.answer))
             events = encode(decision.events) if decision.events else b""
             assert events or not decision.transactions, "value moved without an event"

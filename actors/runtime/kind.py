@@ -26,6 +26,14 @@ class Applied(msgspec.Struct, Generic[E], frozen=True):
     event: E
 
 
+class Asked(msgspec.Struct, Generic[S, C], frozen=True):
+    """A command that is about to be decided, with its entity as the batch found it."""
+
+    entity_id: str
+    state: S
+    command: C
+
+
 class EntityKind(ABC, Generic[S, C, E]):
     """A class per kind. `decide`, `evolve`, `reserve` and `reminded` are pure.
 
@@ -63,6 +71,19 @@ class EntityKind(ABC, Generic[S, C, E]):
     @abstractmethod
     def evolve(self, state: S, event: E) -> S:
         """The state after a fact. Total: a fact is never refused."""
+
+    async def prepare(
+        self, connection: Connection, asked: Sequence[Asked[S, C]]
+    ) -> Sequence[C | None]:
+        """Find out, for a whole batch at once, what no pure function can: look up, compute, verify.
+
+        Returns, for each command, what `decide` shall be asked in its place, or None for the
+        command as it came. Writes nothing. Awaited once for each attempt at a batch, after the
+        fence was seen to hold: whatever is read here of the kind's own tables is as true as memory,
+        or the batch cannot be committed. Long computing belongs off the event loop; the lane waits.
+        What is raised fails the attempt as a failed statement would.
+        """
+        return [None] * len(asked)
 
     def reserve(self, state: S, command: C, now_ms: int) -> tuple[LedgerTransaction, ...]:
         """Ledger transactions that must succeed before `decide` is asked (holds, payments in).

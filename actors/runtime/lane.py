@@ -21,7 +21,7 @@ from actors.runtime.connector import Connector
 from actors.runtime.entities import Entity, LiveEntities, rebuild
 from actors.runtime.errors import MalformedCommand
 from actors.runtime.failures import clashes_with_journal, is_passing
-from actors.runtime.kind import EntityKind
+from actors.runtime.kind import Asked, EntityKind
 from actors.runtime.limits import Limits
 from actors.runtime.mail import Item, unanswered
 from actors.runtime.metrics import HostMetrics
@@ -183,6 +183,7 @@ class Lane:
         batch = Batch(self._kind, self._codec, self._live, now_ms)
         items = await self._unknown(connection, items, batch)
         items = await self._loaded(connection, items, now_ms)
+        await self._prepare(connection, items, now_ms)
         try:
             reserves = await funds.affordable(connection, self._kind, self._live, items, now_ms)
             batch.decide(unanswered(items), reserves, self._limits.batch_transactions)
@@ -282,6 +283,17 @@ class Lane:
             if item.entity_id in broken:
                 item.settle(INTERNAL)
         return unanswered(items)
+
+    async def _prepare(self, connection: Connection, items: Sequence[Item], now_ms: int) -> None:
+        """Let the kind find out what its decisions need, anew at each attempt."""
+        if not items or type(self._kind).prepare is EntityKind.prepare:
+            return
+        asked = [
+            Asked(i.entity_id, self._live.use(i.entity_id, now_ms).state, i.command) for i in items
+        ]
+        prepared = await self._kind.prepare(connection, asked)
+        for item, command in zip(items, prepared, strict=True):
+            item.prepared = command
 
     # --- when it goes wrong -----------------------------------------------------------------------
 

@@ -25,7 +25,10 @@ class Sender(Protocol):
 
 
 class Item:
-    """A command in the mailbox. `followers` carry the same key and get the same answer."""
+    """A command in the mailbox. `followers` carry the same key and get the same answer.
+
+    prepared: what is to be decided in the command's place, if its kind prepares commands.
+    """
 
     __slots__ = (
         "answer",
@@ -37,6 +40,7 @@ class Item:
         "is_query",
         "key",
         "partition",
+        "prepared",
         "sender",
         "timer",
     )
@@ -59,6 +63,7 @@ class Item:
         self.body = body
         self.timer = timer
         self.command: Any = None
+        self.prepared: Any = None
         self.is_query = False
         self.answer: Answer | None = None
         self.followers: list[Item] | None = None
