@@ -15,7 +15,7 @@ from ray import serve
 from deployments.ray_actors import start_bus_worker, start_host, start_supervisor
 from deployments.serve_apps import run_applications, stop_realtime
 from deployments.settings import Settings
-from deployments.topology import bus_workers, host_specs, supervisors
+from deployments.topology import bus_workers, host_specs, spread, supervisors
 
 READY_SECONDS = 90.0
 GOODBYE_SECONDS = 5.0
@@ -39,11 +39,19 @@ def start(settings: Settings, proxies: str, report: Report) -> None:
 
 
 def start_actors(settings: Settings) -> list[Any]:
-    """Start every actor that is not there."""
-    actors = [start_host(spec, settings) for spec in host_specs(settings)]
-    actors += [start_bus_worker(name, settings) for name in bus_workers(settings)]
-    actors += [start_supervisor(name, settings) for name in supervisors(settings)]
-    return actors
+    """Start every actor that is not there, members of a group on different nodes."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    specs = {spec.name: spec for spec in host_specs(settings)}
+    hosts = [start_host(specs[name], settings, node) for name, node in spread(specs, nodes)]
+    workers = [
+        start(name, settings, node)
+        for start, names in (
+            (start_bus_worker, bus_workers(settings)),
+            (start_supervisor, supervisors(settings)),
+        )
+        for name, node in spread(names, nodes)
+    ]
+    return hosts + workers
 
 
 def await_actors(actors: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deployments.settings import Settings
 from deployments.topology import NAMESPACE, HostSpec
@@ -21,7 +22,6 @@ ALWAYS_ON: dict[str, Any] = {
     "max_restarts": -1,
     "max_task_retries": 0,
     "max_concurrency": 1_000,
-    "scheduling_strategy": "SPREAD",
 }
 RETRY_SECONDS = 0.5
 
@@ -121,21 +121,24 @@ class Supervision(Started):
         return await open_supervisor(self._settings, RayProcesses())
 
 
-def start_host(spec: HostSpec, settings: Settings) -> Any:
-    """The named host actor, started if it is not there."""
-    return _actor(EntityHost, spec.name).remote(spec, settings)
+def start_host(spec: HostSpec, settings: Settings, node_id: str) -> Any:
+    """The named host actor, started on the node if it is not there."""
+    return _actor(EntityHost, spec.name, node_id).remote(spec, settings)
 
 
-def start_bus_worker(name: str, settings: Settings) -> Any:
-    """The named bus worker, started if it is not there."""
-    return _actor(BusWorker, name).remote(name, settings)
+def start_bus_worker(name: str, settings: Settings, node_id: str) -> Any:
+    """The named bus worker, started on the node if it is not there."""
+    return _actor(BusWorker, name, node_id).remote(name, settings)
 
 
-def start_supervisor(name: str, settings: Settings) -> Any:
-    """The named supervisor, started if it is not there."""
-    return _actor(Supervision, name).remote(name, settings)
+def start_supervisor(name: str, settings: Settings, node_id: str) -> Any:
+    """The named supervisor, started on the node if it is not there."""
+    return _actor(Supervision, name, node_id).remote(name, settings)
 
 
-def _actor(service: type, name: str) -> Any:
+def _actor(service: type, name: str, node_id: str) -> Any:
     actor: Any = ray.remote(service)
-    return actor.options(**ALWAYS_ON, name=name)
+    # Soft: when the node dies, Ray brings the actor back on another. Ray's own "SPREAD" counts only
+    # what it started last, and put both hosts of a group on one node.
+    where = NodeAffinitySchedulingStrategy(node_id, soft=True)
+    return actor.options(**ALWAYS_ON, name=name, scheduling_strategy=where)

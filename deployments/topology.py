@@ -6,7 +6,7 @@ raises `hosts_per_group`, and the supervisor spreads the partitions over them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,6 +68,23 @@ def bus_workers(settings: Settings) -> tuple[str, ...]:
 def supervisors(settings: Settings) -> tuple[str, ...]:
     """The names of the supervisors. One leads; another takes over when its node dies."""
     return tuple(f"supervisor-{index}" for index in range(settings.supervisors))
+
+
+def spread(names: Iterable[str], nodes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Each process with the node to start it on, in the order of the nodes' ids.
+
+    Members of a group (`rewards-0`, `rewards-1`) follow each other over the nodes, so that no node
+    holds a whole group while there is another; each group begins one node further on.
+    """
+    assert nodes, "a cluster has at least one node"
+    ordered, groups, placed = sorted(nodes), list[str](), list[tuple[str, str]]()
+    for name in names:
+        group, _, index = name.rpartition("-")
+        if group not in groups:
+            groups.append(group)
+        place = int(index) + groups.index(group)
+        placed.append((name, ordered[place % len(ordered)]))
+    return tuple(placed)
 
 
 def plan(kinds: Mapping[str, AnyKind], specs: Sequence[HostSpec]) -> Plan:
