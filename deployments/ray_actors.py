@@ -12,6 +12,8 @@ from deployments.settings import Settings
 from deployments.topology import NAMESPACE, HostSpec
 
 # num_cpus 0: these share the machine with Serve replicas and are placed by name, not by core.
+# Their memory is declared because Ray puts an actor that needs nothing on a random node, whatever
+# strategy it was given.
 # Ray restarts them for ever. No task retries: handles know better than Ray when a command must go
 # to another host. Concurrency is bounded by the mailboxes, which refuse with a typed answer.
 ALWAYS_ON: dict[str, Any] = {
@@ -19,6 +21,7 @@ ALWAYS_ON: dict[str, Any] = {
     "lifetime": "detached",
     "get_if_exists": True,
     "num_cpus": 0,
+    "memory": 100 * 1024 * 1024,
     "max_restarts": -1,
     "max_task_retries": 0,
     "max_concurrency": 1_000,
@@ -138,7 +141,6 @@ def start_supervisor(name: str, settings: Settings, node_id: str) -> Any:
 
 def _actor(service: type, name: str, node_id: str) -> Any:
     actor: Any = ray.remote(service)
-    # Soft: when the node dies, Ray brings the actor back on another. Ray's own "SPREAD" counts only
-    # what it started last, and put both hosts of a group on one node.
+    # Soft: when the node dies, Ray brings the actor back on another.
     where = NodeAffinitySchedulingStrategy(node_id, soft=True)
     return actor.options(**ALWAYS_ON, name=name, scheduling_strategy=where)
