@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,19 +45,25 @@ class Running:
 
     def titled(self, title: str) -> list[psutil.Process]:
         """The processes with these words in their command line."""
-        found = []
-        for process in self.descendants():
-            try:
-                if title in " ".join(process.cmdline()):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.ZombieProcess):
-                continue
-        return found
+        return self._those(lambda process: title in " ".join(process.cmdline()))
+
+    def named(self, *names: str) -> list[psutil.Process]:
+        """The processes whose program has one of the names."""
+        return self._those(lambda process: process.name() in names)
 
     def server(self, name: str) -> psutil.Process | None:
         """The first process of an embedded server."""
-        servers = [p for p in self.descendants() if p.name() == name]
-        return min(servers, key=lambda process: process.create_time(), default=None)
+        return min(self.named(name), key=lambda process: process.create_time(), default=None)
+
+    def _those(self, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+        found = []
+        for process in self.descendants():
+            try:
+                if wanted(process):
+                    found.append(process)
+            except psutil.NoSuchProcess:  # it ended since it was listed, or is a zombie
+                continue
+        return found
 
     def output(self) -> str:
         """What the launcher has said."""
@@ -71,21 +77,21 @@ class Running:
             assert self.process.poll() is None, self.output()
             time.sleep(0.2)
 
-    def is_ready(self) -> bool:
-        """Whether every critical part answers."""
+    def readiness(self) -> dict[str, object] | None:
+        """The report, if every critical part answers."""
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+            answer = httpx.get(f"{self.url}/health/ready", timeout=5)
         except httpx.HTTPError:
-            return False
+            return None
+        return answer.json() if answer.status_code == 200 else None
 
     def wait_ready(self) -> dict[str, object]:
         """Wait until it is ready; the report."""
         deadline = time.monotonic() + PATIENCE_S
-        while not self.is_ready():
+        while (report := self.readiness()) is None:
             assert time.monotonic() < deadline, f"it did not become ready: {self.output()}"
             assert self.process.poll() is None, "the launcher ended"
             time.sleep(0.2)
-        report: dict[str, object] = httpx.get(f"{self.url}/health/ready", timeout=5).json()
         return report
 
 

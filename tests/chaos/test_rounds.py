@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ async def _kill(
         victim = chance.choice(victims)
         began = time.monotonic()
         engines = running.output().count(NEXT_ENGINE)
-        victim.kill()
+        with suppress(psutil.NoSuchProcess):  # it was on its way out
+            victim.kill()
         killed[kind] += 1
         await asyncio.sleep(0.3)  # until it shows
         if kind == "node":
@@ -133,7 +135,7 @@ def _victims(running: Running, kind: str) -> list[psutil.Process]:
         elif kind == "replica":
             found = running.titled("ray::ServeReplica")
         elif kind == "node":
-            found = [p for p in running.descendants() if p.name() in {"raylet", "gcs_server"}]
+            found = running.named("raylet", "gcs_server")
         else:
             server = running.server({"valkey": "valkey-server"}.get(kind, kind))
             found = [server] if server else []
