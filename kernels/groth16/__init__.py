@@ -1,0 +1,33 @@
+"""Groth16 over BN254: verify snarkjs's proofs, one or many, with every check and a typed verdict.
+
+    key = parse_key(Path("verification_key.json").read_bytes())
+    verdict = verify(key, parse_proof(proof_json), parse_signals(public_json))
+
+Nothing is constant-time: keys, proofs and inputs are all public.
+"""
+
+from kernels.groth16.formats import (
+    Proof,
+    PublicSignals,
+    VerifyingKey,
+    parse_key,
+    parse_proof,
+    parse_signals,
+)
+from kernels.groth16.verdict import Malformed, Verdict
+from kernels.groth16.verify import verify
+from kernels.groth16.warm import compile_all, warm
+
+__all__ = [
+    "Malformed",
+    "Proof",
+    "PublicSignals",
+    "Verdict",
+    "VerifyingKey",
+    "compile_all",
+    "parse_key",
+    "parse_proof",
+    "parse_signals",
+    "verify",
+    "warm",
+]

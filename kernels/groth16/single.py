@@ -1,0 +1,128 @@
+"""One proof, every check: e(A, B) = e(alpha, beta) e(L, gamma) e(C, delta).
+
+Written as one product (A, B)(-alpha, beta)(-L, gamma)(-C, delta) that must be 1: one moving pair,
+two with known lines, one known value, one final exponentiation (the scheme "Groth16", EUROCRYPT
+2016). L = ic[0] + sum of input[j] ic[j + 1].
+
+A proof is eight integers of 256 bits, little-endian: A.x, A.y, B.x (real, imaginary), B.y, C.x,
+C.y.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kernels.bn254.fixed_base import fixed_base_sum, g1_from_affine
+from kernels.bn254.llvm import noinline, stack
+from kernels.bn254.scalar import E1, E2, LIMBS, fp_copy, fp_mul, fp_neg, kernel
+from kernels.bn254.tower.final import final_exponentiation
+from kernels.bn254.tower.fp2 import fp_inv
+from kernels.bn254.tower.fp12 import E12, f12_mul
+from kernels.bn254.tower.g1 import AFFINE, JACOBIAN
+from kernels.bn254.tower.miller import (
+    FIXED_POINT,
+    MOVING_LINE,
+    PAIR,
+    Q,
+    g1_residual,
+    miller,
+    subgroup_residual,
+    twist_residual,
+)
+from kernels.bn254.words import INTEGER, below_p, below_r, enter, is_one, is_zero
+from kernels.groth16.key import ALPHA_BETA, IC_0, LINES
+from kernels.groth16.verdict import Verdict
+
+PROOF: Final = 8 * INTEGER
+TWO_FIXED_POINTS = 2 * FIXED_POINT
+
+VALID, INPUT, COORDINATE, INFINITY, OFF_CURVE, OUTSIDE_SUBGROUP, PAIRING = range(7)
+VERDICTS: Final = (
+    Verdict.VALID,
+    Verdict.INPUT_NOT_IN_FIELD,
+    Verdict.COORDINATE_NOT_IN_FIELD,
+    Verdict.POINT_AT_INFINITY,
+    Verdict.POINT_OFF_CURVE,
+    Verdict.POINT_OUTSIDE_SUBGROUP,
+    Verdict.PAIRING_FAILED,
+)
+
+
+@kernel
+def screen(proof: int) -> int:
+    """What can be seen of the integers alone: (0, 0) stands for infinity."""
+    if is_zero(proof, 8) or is_zero(proof + 2 * INTEGER, 16) or is_zero(proof + 6 * INTEGER, 8):
+        return INFINITY
+    return VALID if below_p(proof, 8) else COORDINATE
+
+
+@kernel
+def enter_proof(pair: int, c: int, proof: int) -> int:
+    """Bring A and B into a record of the Miller loop and C to `c`, and check that they are on
+    curves."""
+    noinline()
+    residual = stack(E2)
+    enter(pair, proof, 6)
+    enter(c, proof + 6 * INTEGER, 2)
+    for point in (pair, c):
+        g1_residual(residual, point)
+        if not is_zero(residual, LIMBS):
+            return OFF_CURVE
+    twist_residual(residual, pair + Q)
+    return VALID if is_zero(residual, 2 * LIMBS) else OFF_CURVE
+
+
+@kernel
+def in_subgroup(pair: int) -> bool:
+    """After the Miller loop: whether the pair's Q is of order r."""
+    residual = stack(MOVING_LINE)
+    subgroup_residual(residual, pair)
+    return is_zero(residual, 4 * LIMBS) and not is_zero(residual + 2 * E2, 2 * LIMBS)
+
+
+@kernel
+def negated_point(point: int, t: int, y_inverse: int) -> None:
+    """The fixed pair's (x / y, 1 / y) of -t, t Jacobian: x / y = X Z / Y, 1 / y = Z^3 / Y."""
+    s = stack(E1)
+    fp_neg(s, y_inverse)
+    fp_mul(s, s, t + 2 * E1)
+    fp_mul(point, t, s)
+    fp_mul(s, s, t + 2 * E1)
+    fp_mul(point + E1, s, t + 2 * E1)
+
+
+@kernel
+def verify_one(proof: int, inputs: int, count: int, block: int, tables: int, bits: int) -> int:
+    """The verdict's place in VERDICTS for one proof; `count` inputs of 256 bits, little-endian."""
+    noinline()
+    pair, c, total = stack(PAIR), stack(AFFINE), stack(JACOBIAN)
+    points, f = stack(TWO_FIXED_POINTS), stack(E12)
+    u, v, w = stack(JACOBIAN), stack(E1), stack(E1)
+    if not below_r(inputs, count):
+        return INPUT
+    code = screen(proof)
+    if code == VALID:
+        code = enter_proof(pair, c, proof)
+    if code != VALID:
+        return code
+    g1_from_affine(total, block + IC_0)
+    fixed_base_sum(total, tables, inputs, count, bits)
+    g1_from_affine(u, c)
+    fixed = 2
+    if is_zero(total + 2 * E1, LIMBS):
+        # L is infinity and its pair 1: only delta's pair remains.
+        fixed = 1
+        fp_copy(total + E1, u + E1)
+    # One inversion for both: 1 / (y_C Y_L).
+    fp_mul(w, u + E1, total + E1)
+    fp_inv(w, w)
+    fp_mul(v, w, total + E1)
+    negated_point(points, u, v)
+    fp_mul(v, w, u + E1)
+    negated_point(points + FIXED_POINT, total, v)
+    miller(f, pair, 1, block + LINES, points, fixed)
+    if not in_subgroup(pair):
+        return OUTSIDE_SUBGROUP
+    f12_mul(f, f, block + ALPHA_BETA)
+    final_exponentiation(f, f)
+    return VALID if is_one(f) else PAIRING

@@ -1,0 +1,35 @@
+"""Compile the verifier's kernels, or load them from the cache, before the first proof waits for
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kernels.bn254.twist import GENERATOR, double
+from kernels.groth16.formats import Proof, VerifyingKey
+from kernels.groth16.key import prepare
+from kernels.groth16.verify import verify
+
+# The smallest key that can be prepared; nobody knows a proof under it, and none is needed.
+_G1 = (1, 2)
+_KEY = VerifyingKey(_G1, GENERATOR, GENERATOR, double(GENERATOR)[0], (_G1, _G1))
+_PROOF = Proof(_G1, GENERATOR, _G1)
+
+
+def warm(key: VerifyingKey) -> None:
+    """Do what a first verification would wait for: the kernels, and this key's tables and lines."""
+    compile_all()
+    prepare(key)
+
+
+def compile_all(report: Callable[[str], None] | None = None) -> None:
+    """Have every kernel of the verifier in memory; `report` is told each part before it begins."""
+    say = report or _silent
+    say("pairing and tables of a key")
+    prepare(_KEY)
+    say("verification of one proof")
+    verify(_KEY, _PROOF, (1,))
+
+
+def _silent(_part: str) -> None:
+    pass
