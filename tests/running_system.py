@@ -19,7 +19,7 @@ import psutil
 from deployments.launcher.server import is_free
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0  # a Ray node anew on two busy cores took 90
 
 
 @dataclass
