@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,13 +16,6 @@ from hypothesis import HealthCheck, settings
 
 from storage.database import Pool, open_pool
 from storage.migrate import migrate
-
-# py_ecc, the oracle of some tests, raises the recursion limit for the whole process when it is
-# first imported, and then a deeply nested JSON body ends the process instead of being refused.
-_LIMIT = sys.getrecursionlimit()
-import py_ecc  # noqa: E402, F401
-
-sys.setrecursionlimit(_LIMIT)
 
 settings.register_profile(
     "vibestream", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
