@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.realtime.frames import frame
-from benchmarks import node
+from benchmarks import node, python_peers
 from benchmarks.child import Child
 from benchmarks.fanout_client import OURS, PLAIN, SOCKET_IO, Audience, client_frame, flat_out, paced
 from benchmarks.fanout_message import SIZE, shown, template
@@ -163,3 +163,17 @@ def test_a_child_that_does_not_start_is_told(capfd: pytest.CaptureFixture[str]) 
     with pytest.raises(RuntimeError, match="did not start"):
         Child([sys.executable, "-c", "raise SystemExit('no port')"])
     assert "no port" in capfd.readouterr().err
+
+
+def test_python_peers_are_pinned_and_one_that_cannot_be_had_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"py-ecc", "mclbn256", "groth16py", "zksnake"} == set(python_peers.wanted())
+    python, wanted = tmp_path / "python", tmp_path / "requirements.txt"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo Here_It 1 || { echo no >&2; exit 1; }\n')
+    python.chmod(0o755)
+    wanted.write_text("# peers\nhere-it==1\n\nelse-where==2\n", "utf-8")
+    monkeypatch.setattr(python_peers, "PYTHON", python)
+    monkeypatch.setattr(python_peers, "WANTED", wanted)
+    assert python_peers.installed() == {"here-it": "1"}
+    assert python_peers.missing() == {"else-where": "pip failed: no"}
