@@ -23,7 +23,7 @@ from kernels.bn254.scalar import (
     table_address,
 )
 from kernels.bn254.tower.fp2 import fp_inv
-from kernels.bn254.tower.g1 import AFFINE, JACOBIAN, g1_add, g1_add_affine, g1_double
+from kernels.bn254.tower.g1 import AFFINE, JACOBIAN, g1_add_affine, g1_double
 from kernels.bn254.words import INTEGER, is_equal, is_zero
 
 SCALAR_BITS = 256
@@ -130,13 +130,3 @@ def fixed_base_sum(t: int, tables: int, scalars: int, count: int, bits: int) -> 
             if digit != 0:
                 row = tables + (j * (SCALAR_BITS // bits) + window) * digits * AFFINE
                 g1_accumulate(t, row + (digit - 1) * AFFINE)
-
-
-__all__ = [
-    "fixed_base_sum",
-    "fixed_base_table",
-    "g1_accumulate",
-    "g1_add",
-    "g1_from_affine",
-    "g1_to_affine",
-]

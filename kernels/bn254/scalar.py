@@ -253,6 +253,22 @@ def _f2_times_xi(builder: Any, d: Any, a: Any) -> None:
     _write(builder, d, _add(builder, nine[1], a0), E1)
 
 
+def _accumulate(builder: Any, total: Any, a: Any, k: Any) -> None:
+    """Six words += four words times one word, as integers."""
+    factor = builder.load(pointer(builder, k, I64), align=8)
+    carry: list[Any] = []
+    for i in range(LIMBS + 2):
+        place = pointer(builder, total, I64, 8 * i)
+        kept = builder.load(place, align=8)
+        if i < LIMBS:
+            word = builder.load(pointer(builder, a, I64, 8 * i), align=8)
+            low, high = _multiply_add(builder, word, factor, kept, *carry)
+        else:
+            low, high = _multiply_add(builder, carry[0], I64(1), kept)
+        builder.store(low, place, align=8)
+        carry = [high]
+
+
 _ONE = (0,)
 _TWO = (0, E1)
 _NAME = "bn254_scalar_"
@@ -272,6 +288,9 @@ f2_sqr = operation2(_NAME + "f2_sqr", _f2_square)
 f2_scale = operation3(_NAME + "f2_scale", _f2_scale)
 f2_xi = operation2(_NAME + "f2_xi", _f2_times_xi)
 f2_copy = operation2(_NAME + "f2_copy", _each(_TWO, _copy))
+
+# Sums of products of integers, not of the field: total (48 bytes) += a (32 bytes) k (8 bytes).
+integer_accumulate = operation3(_NAME + "integer_accumulate", _accumulate)
 
 # Values are always reduced here; the backend of lanes reduces late and asks for these.
 fp_sub_4p = fp_sub

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.bn254.integers import P, R
-from kernels.bn254.llvm import load, noinline, stack
+from kernels.bn254.llvm import load, noinline, stack, store
 from kernels.bn254.parameters import ENTER
 from kernels.bn254.scalar import E1, E2, LIMBS, fp_mul, kernel, table_address
 from kernels.bn254.tower.fp12 import E12, f12_one
@@ -32,6 +32,13 @@ def is_equal(a: int, b: int, words: int) -> bool:
     for i in range(words):
         union |= load(a + 8 * i) ^ load(b + 8 * i)
     return bool(union == 0)
+
+
+@kernel
+def clear(a: int, words: int) -> None:
+    """Set words to zero."""
+    for i in range(words):
+        store(a + 8 * i, np.uint64(0))
 
 
 @kernel

@@ -16,9 +16,13 @@ from kernels.groth16.formats import (
 )
 from kernels.groth16.verdict import Malformed, Verdict
 from kernels.groth16.verify import verify
+from kernels.groth16.verify_batch import MAX_BATCH, verify_batch
 from kernels.groth16.warm import compile_all, warm
+from kernels.groth16.weights import WEIGHT
 
 __all__ = [
+    "MAX_BATCH",
+    "WEIGHT",
     "Malformed",
     "Proof",
     "PublicSignals",
@@ -29,5 +33,6 @@ __all__ = [
     "parse_proof",
     "parse_signals",
     "verify",
+    "verify_batch",
     "warm",
 ]

@@ -14,7 +14,17 @@ from typing import Final
 
 from kernels.bn254.fixed_base import fixed_base_sum, g1_from_affine
 from kernels.bn254.llvm import noinline, stack
-from kernels.bn254.scalar import E1, E2, LIMBS, fp_copy, fp_mul, fp_neg, kernel
+from kernels.bn254.parameters import ONE
+from kernels.bn254.scalar import (
+    E1,
+    E2,
+    LIMBS,
+    fp_copy,
+    fp_mul,
+    fp_neg,
+    kernel,
+    table_address,
+)
 from kernels.bn254.tower.final import final_exponentiation
 from kernels.bn254.tower.fp2 import fp_inv
 from kernels.bn254.tower.fp12 import E12, f12_mul
@@ -35,6 +45,7 @@ from kernels.groth16.verdict import Verdict
 
 PROOF: Final = 8 * INTEGER
 TWO_FIXED_POINTS = 2 * FIXED_POINT
+TWO_JACOBIANS = 2 * JACOBIAN
 
 VALID, INPUT, COORDINATE, INFINITY, OFF_CURVE, OUTSIDE_SUBGROUP, PAIRING = range(7)
 VERDICTS: Final = (
@@ -81,23 +92,42 @@ def in_subgroup(pair: int) -> bool:
 
 
 @kernel
-def negated_point(point: int, t: int, y_inverse: int) -> None:
-    """The fixed pair's (x / y, 1 / y) of -t, t Jacobian: x / y = X Z / Y, 1 / y = Z^3 / Y."""
-    s = stack(E1)
-    fp_neg(s, y_inverse)
-    fp_mul(s, s, t + 2 * E1)
-    fp_mul(point, t, s)
-    fp_mul(s, s, t + 2 * E1)
-    fp_mul(point + E1, s, t + 2 * E1)
+def negated_points(points: int, jacobian: int, count: int, work: int) -> None:
+    """The fixed pairs' (x / y, 1 / y) of the negatives of `count` Jacobian points, one inversion.
+
+    x / y = X Z / Y and 1 / y = Z^3 / Y. Infinity becomes (0, 0), whose lines are all 1: its pair
+    falls out of the product. work: an element of Fp a point.
+    """
+    noinline()
+    inverse, s = stack(E1), stack(E1)
+    for i in range(count):
+        t = jacobian + i * JACOBIAN
+        if is_zero(t + 2 * E1, LIMBS):
+            fp_copy(t + E1, table_address() + ONE * E2)
+        if i == 0:
+            fp_copy(work, t + E1)
+        else:
+            fp_mul(work + i * E1, work + (i - 1) * E1, t + E1)
+    fp_inv(inverse, work + (count - 1) * E1)
+    fp_neg(inverse, inverse)
+    for i in range(count - 1, -1, -1):
+        t, point = jacobian + i * JACOBIAN, points + i * FIXED_POINT
+        fp_copy(s, inverse)
+        if i > 0:
+            fp_mul(s, inverse, work + (i - 1) * E1)
+            fp_mul(inverse, inverse, t + E1)
+        fp_mul(s, s, t + 2 * E1)
+        fp_mul(point, t, s)
+        fp_mul(s, s, t + 2 * E1)
+        fp_mul(point + E1, s, t + 2 * E1)
 
 
 @kernel
 def verify_one(proof: int, inputs: int, count: int, block: int, tables: int, bits: int) -> int:
     """The verdict's place in VERDICTS for one proof; `count` inputs of 256 bits, little-endian."""
     noinline()
-    pair, c, total = stack(PAIR), stack(AFFINE), stack(JACOBIAN)
-    points, f = stack(TWO_FIXED_POINTS), stack(E12)
-    u, v, w = stack(JACOBIAN), stack(E1), stack(E1)
+    pair, c, jacobian = stack(PAIR), stack(AFFINE), stack(TWO_JACOBIANS)
+    points, work, f = stack(TWO_FIXED_POINTS), stack(E2), stack(E12)
     if not below_r(inputs, count):
         return INPUT
     code = screen(proof)
@@ -105,22 +135,11 @@ def verify_one(proof: int, inputs: int, count: int, block: int, tables: int, bit
         code = enter_proof(pair, c, proof)
     if code != VALID:
         return code
-    g1_from_affine(total, block + IC_0)
-    fixed_base_sum(total, tables, inputs, count, bits)
-    g1_from_affine(u, c)
-    fixed = 2
-    if is_zero(total + 2 * E1, LIMBS):
-        # L is infinity and its pair 1: only delta's pair remains.
-        fixed = 1
-        fp_copy(total + E1, u + E1)
-    # One inversion for both: 1 / (y_C Y_L).
-    fp_mul(w, u + E1, total + E1)
-    fp_inv(w, w)
-    fp_mul(v, w, total + E1)
-    negated_point(points, u, v)
-    fp_mul(v, w, u + E1)
-    negated_point(points + FIXED_POINT, total, v)
-    miller(f, pair, 1, block + LINES, points, fixed)
+    g1_from_affine(jacobian, c)
+    g1_from_affine(jacobian + JACOBIAN, block + IC_0)
+    fixed_base_sum(jacobian + JACOBIAN, tables, inputs, count, bits)
+    negated_points(points, jacobian, 2, work)
+    miller(f, pair, 1, block + LINES, points, 2)
     if not in_subgroup(pair):
         return OUTSIDE_SUBGROUP
     f12_mul(f, f, block + ALPHA_BETA)

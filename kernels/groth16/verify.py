@@ -48,8 +48,9 @@ def verify(key: VerifyingKey, proof: Proof, signals: Sequence[int]) -> Verdict:
         points = np.frombuffer(proof_bytes(proof), np.uint64)
     except OverflowError:
         return Verdict.COORDINATE_NOT_IN_FIELD
-    return VERDICTS[_single(prepared, points, inputs)]
+    return VERDICTS[verify_words(prepared, points, inputs)]
 
 
-def _single(prepared: Prepared, points: Words, inputs: Words) -> int:
+def verify_words(prepared: Prepared, points: Words, inputs: Words) -> int:
+    """The verdict's place in VERDICTS, for a proof and inputs as words."""
     return _verify(points, inputs, prepared.inputs, prepared.block, prepared.tables, prepared.bits)

@@ -9,6 +9,8 @@ from kernels.bn254.twist import GENERATOR, double
 from kernels.groth16.formats import Proof, VerifyingKey
 from kernels.groth16.key import prepare
 from kernels.groth16.verify import verify
+from kernels.groth16.verify_batch import SINGLES, verify_batch
+from kernels.groth16.weights import WEIGHT
 
 # The smallest key that can be prepared; nobody knows a proof under it, and none is needed.
 _G1 = (1, 2)
@@ -29,6 +31,9 @@ def compile_all(report: Callable[[str], None] | None = None) -> None:
     prepare(_KEY)
     say("verification of one proof")
     verify(_KEY, _PROOF, (1,))
+    say("verification of many proofs")
+    count = SINGLES + 1
+    verify_batch(_KEY, [_PROOF] * count, [(1,)] * count, bytes(WEIGHT * count))
 
 
 def _silent(_part: str) -> None:
