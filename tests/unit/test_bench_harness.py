@@ -141,8 +141,17 @@ def test_a_comparison_without_ours_is_a_bug(tmp_path: Path) -> None:
 
 
 def test_the_command_knows_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert {"bus", "fanout", "gateway", "ledger"} <= set(command.names())
-    helpers = {"harness", "bus_peers", "ledger_kind", "fanout_server", "http_load", "child"}
+    assert {"bus", "fanout", "gateway", "groth16", "ledger", "poseidon"} <= set(command.names())
+    helpers = {
+        "harness",
+        "bus_peers",
+        "ledger_kind",
+        "fanout_server",
+        "http_load",
+        "child",
+        "node",
+        "python_peers",
+    }
     assert not helpers & set(command.names())
     assert command.run(["../evil"]) == 2
     assert "NAME=" in capsys.readouterr().err
