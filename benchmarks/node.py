@@ -1,4 +1,4 @@
-"""Node peers of the benchmarks: `benchmarks/peers`, installed by `npm ci` when first needed."""
+"""Node packages, installed by `npm ci` when first needed: peers of benchmarks, circuits, prover."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ PEERS = Path(__file__).with_name("peers")
 INSTALL_SECONDS = 300
 
 
-def missing() -> str:
-    """Why node peers cannot run here; empty if they can. Installs them if they are not there."""
+def missing(folder: Path = PEERS) -> str:
+    """Why a node package cannot run here; empty if it can. Installs its dependencies if absent."""
     absent = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if absent:
         return f"{' and '.join(absent)} not found"
-    if is_installed(PEERS):
+    if is_installed(folder):
         return ""
-    print(f"installing {PEERS.name} from its lock (npm ci)", flush=True)
+    print(f"installing {folder.name} from its lock (npm ci)", flush=True)
     try:
         done = subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--loglevel=error"],
-            cwd=PEERS,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=INSTALL_SECONDS,

@@ -16,7 +16,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-NODE_LOCKS = ("benchmarks/peers/package-lock.json", "tests/data/package-lock.json")
+NODE_LOCKS = (
+    "benchmarks/peers/package-lock.json",
+    "circuits/package-lock.json",
+    "tests/data/package-lock.json",
+    "web/prover/package-lock.json",
+)
 
 
 @pytest.mark.parametrize("name", LOCKS)
