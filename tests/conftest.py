@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,14 @@ from hypothesis import HealthCheck, settings
 
 from storage.database import Pool, open_pool
 from storage.migrate import migrate
+
+# py_ecc, an oracle of some tests, raises the recursion limit of the whole process when it is first
+# imported, beyond what the stack can hold: deeply nested JSON would end the process and not be
+# refused. Imported here first, so that a test that needs a higher limit raises it for itself.
+_LIMIT = sys.getrecursionlimit()
+import py_ecc  # noqa: E402, F401
+
+sys.setrecursionlimit(_LIMIT)
 
 settings.register_profile(
     "vibestream", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
