@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' ' -f1)
 
-.PHONY: help setup run demo verify test test-fast chaos check fmt openapi lock bench clean
+.PHONY: help setup run demo verify test test-fast chaos check fmt openapi lock bench ceremony clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,11 @@ openapi: setup ## write openapi.json from the code
 
 bench: setup ## one benchmark: make bench NAME=ledger
 	@$(BIN)/python -m benchmarks $(NAME)
+
+ceremony: ## trusted setup of a new circuit for development, all roles played here: make ceremony STATEMENT=listen-v2
+	@echo "Installing circom2, circomlib and snarkjs; then powers of tau and phase 2 (5 to 20 minutes)"
+	@cd circuits && npm ci --ignore-scripts --loglevel=error && \
+	  node ceremony.mjs develop $(or $(STATEMENT),listen-v1) $(CEREMONY_OPTIONS)
 
 lock: setup ## compile the locks: hashes, no addresses
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras --no-emit-index-url requirements.in -o requirements.lock

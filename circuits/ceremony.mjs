@@ -5,9 +5,11 @@
 //   node ceremony.mjs check STATEMENT PTAU           check the committed artifacts from the sources
 //
 // Options: --work FOLDER (default .cache), --by TEXT (who ran it, for the transcript),
-//          --beacon HEX (32 public bytes that nobody could know when the contributions were made).
+//          --beacon HEX (32 public bytes that nobody could know when the contributions were made),
+//          --replace (a published version is for ever: proofs and claims name it. Without this
+//          flag its artifacts are not overwritten).
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as snarkjs from 'snarkjs';
@@ -188,12 +190,21 @@ async function publish(statement, ptau, zkey, built, by) {
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { work: { type: 'string' }, by: { type: 'string' }, beacon: { type: 'string' } },
+    options: {
+      work: { type: 'string' },
+      by: { type: 'string' },
+      beacon: { type: 'string' },
+      replace: { type: 'boolean' },
+    },
   });
   const [verb, statement, ptau, zkey] = positionals;
   const wanted = { develop: 2, publish: 4, check: 3 }[verb];
   if (positionals.length !== wanted) {
     throw new Error('usage: node ceremony.mjs develop|publish|check STATEMENT [PTAU [ZKEY]]');
+  }
+  const published = existsSync(join(CIRCUITS, 'artifacts', statement, 'transcript.json'));
+  if (published && verb !== 'check' && !values.replace) {
+    throw new Error(`${statement} is published: make another version, or say --replace`);
   }
   const work = values.work ?? join(CIRCUITS, '..', '.cache', 'ceremony', statement);
   mkdirSync(work, { recursive: true });

@@ -34,7 +34,7 @@ export class Prover {
   }
 
   #end(error) {
-    this.#dead = error;
+    this.#dead ??= error; // the first reason is the one that says something
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

@@ -1,0 +1,3 @@
+import type { ProvingWorker } from './index.js';
+
+export function thread(): ProvingWorker;
