@@ -57,7 +57,7 @@ bench: setup ## one benchmark: make bench NAME=ledger
 	@$(BIN)/python -m benchmarks $(NAME)
 
 ceremony: ## trusted setup of a new circuit for development, all roles played here: make ceremony STATEMENT=listen-v2
-	@echo "Installing circom2, circomlib and snarkjs; then powers of tau and phase 2 (5 to 20 minutes)"
+	@echo "Installing circom2, circomlib and snarkjs; then powers of tau and phase 2 (10 to 50 minutes)"
 	@cd circuits && npm ci --ignore-scripts --loglevel=error && \
 	  node ceremony.mjs develop $(or $(STATEMENT),listen-v1) $(CEREMONY_OPTIONS)
 

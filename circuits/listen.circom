@@ -8,7 +8,7 @@ pragma circom 2.1.6;
 //   goes to this recipient in this epoch.
 //
 // Public signals, in this order: nullifier, root, minPlayedMs, maxGapMs, recipient, epoch.
-// Who listened, to what, in which session, at which beats stays private.
+// The identity, its session, the song and the beats stay private; the recipient may be anyone.
 //
 // Two rules hold in every template below, and tests check them:
 //   - a value assigned with `<--` is a hint: constraints alone fix it, the hint only finds it;
