@@ -7,7 +7,7 @@ import numpy as np
 from kernels.compile import njit
 from kernels.poseidon.constants import Parameters, parameters
 from kernels.poseidon.field import LIMBS, Limbs
-from kernels.poseidon.permutation import hash_row
+from kernels.poseidon.permutation import hash_row, make_scratch
 
 PAIR_WIDTH = 3
 
@@ -77,7 +77,7 @@ def append_leaves(leaves: Limbs, size: int, frontier: Limbs, zeros: Limbs) -> Li
     depth, grown = len(zeros), size + len(leaves)
     assert 0 < len(leaves) <= (1 << depth) - size, "no leaves, or no room for them"
     poseidon = parameters(PAIR_WIDTH)
-    scratch = np.empty((2, PAIR_WIDTH, LIMBS), np.uint64)
+    scratch = make_scratch(poseidon)
     nodes = np.concatenate([np.zeros((1, LIMBS), np.uint64), leaves])
     _grow(nodes, size, frontier, scratch, poseidon)
     if grown >> depth:

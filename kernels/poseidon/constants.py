@@ -5,9 +5,17 @@ Round constants and the MDS matrix come from the Grain LFSR, seeded with the ins
 Zero-Knowledge Proof Systems", USENIX Security 2021, appendix E, and its reference script
 `generate_parameters_grain.sage`). circomlib's tables are made the same way, and a test compares.
 
-The optimised form is that of the paper's appendix B: in a partial round only the first element
-passes the S-box, so constants of the others move into the next round, and the dense matrix splits
-into a sparse one and one that moves out of the partial rounds altogether.
+In a partial round only the first element passes the S-box. Constants of the others therefore move
+into the next round (the paper's appendix B), and all that the others do is linear: with the matrix
+as [[m, v], [w, inner]], the first element after round n is o(n) = m·x(n) + v·h(n), where x(n) is
+what left the S-box and h(n + 1) = w·x(n) + inner·h(n) are the others. By Cayley and Hamilton such a
+system with t - 1 hidden values obeys a recurrence without them:
+
+    o(n) = a(0) x(n) + … + a(t - 1) x(n - t + 1) - b(1) o(n - 1) - … - b(t - 1) o(n - t + 1),
+
+b being the characteristic polynomial of `inner`. It is one sum of 2t - 1 products a round, reduced
+once, with the same constants in all rounds; the paper's sparse matrices take as many products and
+reduce t times. The hidden values come back at the end from the last t - 1 of both.
 """
 
 from __future__ import annotations
@@ -42,18 +50,20 @@ class Parameters(NamedTuple):
     """A width's constants as the kernel takes them: residues in Montgomery form, (…, 4) limbs.
 
     full (8, t): constants added before each full round.
-    mix, premix (t, t): the matrix, and the one that follows the last full round of the first half.
+    mix (t, t): the matrix.
+    premix (t, t): follows the last full round of the first half; gives the first element, then what
+    the recurrence takes for o(-1), o(-2), … (with x(-1), x(-2), … zero).
     partial (p): added to the first element before each partial round.
-    row (p, t), column (p, t - 1): the sparse matrix after each partial round's S-box, whose first
-    row is `row`, first column `row[0]` and then `column`, and which is the identity elsewhere.
+    recurrence (2t - 1): multiplies x and o of the t - 1 rounds before, oldest first, then this x.
+    postmix (t - 1, 2t - 2): multiplies x and o of the last t - 1 rounds; gives the other elements.
     """
 
     full: Limbs
     mix: Limbs
     premix: Limbs
     partial: Limbs
-    row: Limbs
-    column: Limbs
+    recurrence: Limbs
+    postmix: Limbs
 
 
 def instance(width: int) -> Instance:
@@ -80,17 +90,15 @@ def parameters(width: int) -> Parameters:
     last = [list(row) for row in constants[half + rounds :]]
     scalars, left = _forwarded(partial, mix)
     last[0] = _plus(last[0], left)
-    inner = [row[1:] for row in mix[1:]]
-    power = _power(inner, rounds)
-    premix = _product([[1] + [0] * (width - 1), *([0, *row] for row in power)], mix)
-    rows, columns = _sparse(mix, inner, rounds)
+    linear = _linear(mix)
+    premix = _product([[1] + [0] * (width - 1), *([0, *row] for row in linear.before)], mix)
     return Parameters(
         full=_limbs([*first, *last]),
         mix=_limbs(mix),
         premix=_limbs(premix),
         partial=to_montgomery(scalars),
-        row=_limbs(rows),
-        column=_limbs(columns),
+        recurrence=to_montgomery(linear.recurrence),
+        postmix=_limbs(linear.after),
     )
 
 
@@ -170,22 +178,55 @@ def _forwarded(partial: Matrix, mix: Matrix) -> tuple[Vector, Vector]:
     return scalars, carried
 
 
-def _sparse(mix: Matrix, inner: Matrix, rounds: int) -> tuple[Matrix, Matrix]:
-    """First rows and first columns (without the corner) of the partial rounds' sparse matrices.
+class _Linear(NamedTuple):
+    """What partial rounds do to the hidden values h, as the module says.
 
-    With mix = [[m, v], [w, inner]] and the state before round i written as diag(1, inner^(i - p))
-    times another, that other passes round i by [[m, v·inner^(i - p)], [inner^(p - 1 - i)·w, 1]].
+    before (t - 1, t - 1): o(-1), o(-2), … of the h(0), had all x before been zero.
+    after (t - 1, 2t - 2): h(p) of the last x and o, interleaved, oldest first.
     """
-    corner, row = mix[0][0], mix[0][1:]
-    column = [line[0] for line in mix[1:]]
-    transposed = _transposed(_inverse(inner))
-    rows, columns = [], []
-    for _ in range(rounds):
-        row = _apply(transposed, row)
-        rows.append([corner, *row])
-        columns.append(column)
-        column = _apply(inner, column)
-    return rows[::-1], columns[::-1]
+
+    recurrence: Vector
+    before: Matrix
+    after: Matrix
+
+
+def _linear(mix: Matrix) -> _Linear:
+    size = len(mix) - 1
+    corner, v, w = mix[0][0], mix[0][1:], [row[0] for row in mix[1:]]
+    inner = [row[1:] for row in mix[1:]]
+    seen = _krylov(_transposed(inner), v, size + 1)  # v·inner^k
+    driven = _krylov(inner, w, size)  # inner^k·w
+    echo = [_scalar(row, w) for row in seen[:size]]  # what x(n) adds to o(n + 1 + k)
+    observed = _inverse(seen[:size])
+    # The characteristic polynomial: v·inner^(t - 1) in terms of the powers below it.
+    b = [1, *(-value % ORDER for value in reversed(_apply(_transposed(observed), seen[size])))]
+    a = [
+        (corner * b[j] + sum(b[j - 1 - k] * echo[k] for k in range(j))) % ORDER
+        for j in range(size + 1)
+    ]
+    recurrence = [value for j in range(size, 0, -1) for value in (a[j], -b[j] % ORDER)]
+    backwards = _krylov(_transposed(_inverse(inner)), v, size + 1)[1:]
+    # h(n) of the o from there on, once what the x did to them is taken off; then on to h(p).
+    from_o = _product(_power(inner, size), observed)
+    direct = [[*reversed(echo[:i]), corner, *[0] * (size - 1 - i)] for i in range(size)]
+    by_x = _product(from_o, direct)
+    after = [
+        [
+            value
+            for i in range(size)
+            for value in ((driven[size - 1 - i][row] - by_x[row][i]) % ORDER, from_o[row][i])
+        ]
+        for row in range(size)
+    ]
+    return _Linear([*recurrence, a[0]], backwards, after)
+
+
+def _krylov(matrix: Matrix, vector: Vector, count: int) -> Matrix:
+    """The vector, the matrix times it, and so on."""
+    found = [vector]
+    while len(found) < count:
+        found.append(_apply(matrix, found[-1]))
+    return found
 
 
 def _limbs(rows: Matrix) -> Limbs:
@@ -197,8 +238,12 @@ def _plus(a: Vector, b: Vector) -> Vector:
     return [(x + y) % ORDER for x, y in zip(a, b, strict=True)]
 
 
+def _scalar(a: Vector, b: Vector) -> int:
+    return sum(x * y for x, y in zip(a, b, strict=True)) % ORDER
+
+
 def _apply(matrix: Matrix, vector: Vector) -> Vector:
-    return [sum(x * y for x, y in zip(row, vector, strict=True)) % ORDER for row in matrix]
+    return [_scalar(row, vector) for row in matrix]
 
 
 def _transposed(matrix: Matrix) -> Matrix:

@@ -55,6 +55,19 @@ def multiply_add(_typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 
 @intrinsic
+def accumulate(_typing: Any, total: Any, a: Any, b: Any) -> Any:
+    """total + a·b of three words and two, which three words must hold."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        total = _packed(builder, arguments[0])
+        a, b = (builder.zext(word, _DOUBLE) for word in arguments[1:])
+        product = builder.zext(builder.mul(a, b), total.type)
+        return _unpacked(builder, builder.add(total, product))
+
+    return total(total, a, b), generate
+
+
+@intrinsic
 def wide_add(_typing: Any, a: Any, b: Any) -> Any:
     """a + b of two tuples of as many words, which the sum must fit."""
 
@@ -75,3 +88,14 @@ def subtract_once(_typing: Any, a: Any, bound: Any) -> Any:
         return _unpacked(builder, builder.select(is_below, a, builder.sub(a, bound)))
 
     return a(a, bound), generate
+
+
+@intrinsic
+def always_inline(_typing: Any) -> Any:
+    """Have LLVM inline the function that this stands in."""
+
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate

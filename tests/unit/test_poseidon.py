@@ -131,16 +131,27 @@ def test_field_operations_stay_in_bounds_and_agree(a: int, b: int) -> None:
     assert number(fr.to_plain(element(a))) == a * inverse % ORDER
 
 
-@given(st.lists(st.tuples(LOOSE, ELEMENT), min_size=1, max_size=17))
-@example([(2 * ORDER - 1, ORDER - 1)] * 7)
-@example([(2 * ORDER - 1, ORDER - 1)] * 10)
-@example([(2 * ORDER - 1, ORDER - 1)] * 17)
+@given(st.lists(st.tuples(LOOSE, ELEMENT), min_size=1, max_size=fr.MAX_SUMMANDS))
+@example([(2 * ORDER - 1, ORDER - 1)] * fr.SUMMANDS_BELOW_4)
+@example([(2 * ORDER - 1, ORDER - 1)] * fr.SUMMANDS_BELOW_8)
+@example([(2 * ORDER - 1, ORDER - 1)] * fr.MAX_SUMMANDS)
 def test_dot_stays_in_bounds_and_agrees(pairs: list[tuple[int, int]]) -> None:
     x, y = (fr.to_limbs(column) for column in zip(*pairs, strict=True))
     result = number(fr.dot(x, y))
     assert result < 2 * ORDER
     inverse = pow(fr.MONTGOMERY, -1, ORDER)
     assert result % ORDER == sum(a * b for a, b in pairs) * inverse % ORDER
+
+
+def test_dot_may_subtract_so_often() -> None:
+    """A result is below (1 + 2n·r/2^256)·r: 4r, 8r and 16r for the numbers of summands named so."""
+    for summands, times in (
+        (fr.SUMMANDS_BELOW_4, 4),
+        (fr.SUMMANDS_BELOW_8, 8),
+        (fr.MAX_SUMMANDS, 16),
+    ):
+        assert 2**256 + 2 * summands * ORDER < times * 2**256
+    assert 2 * (MAX_INPUTS + 1) - 1 <= fr.MAX_SUMMANDS  # as many as the widest recurrence has
 
 
 @given(st.lists(st.integers(0, 2**256 - 1), max_size=5))
