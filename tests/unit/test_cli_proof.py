@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,3 +167,26 @@ def test_a_file_that_is_not_there_is_one_line_for_the_operator(tmp_path: Path, a
     result = run(*[part for pair in given.items() for part in pair])
     assert isinstance(result.exception, LaunchError)
     assert "none cannot be read: No such file" in str(result.exception)
+
+
+def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Nothing but verdicts on the standard output, and a complaint is one line beside it."""
+    (tmp_path / "cases").write_bytes(as_json(HONEST[0]) + b"\n" + DEEP + b"\n" + as_json(HONEST[1]))
+    command = [sys.executable, "-m", "deployments.cli", "proof", "verify", "--key", str(KEY)]
+
+    def done(cases: str) -> tuple[str, str, int]:
+        ended = subprocess.run(
+            [*command, "--cases", str(tmp_path / cases)],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return ended.stdout, ended.stderr, ended.returncode
+
+    assert done("cases") == ("valid\nmalformed\nvalid\n", "", 1)
+    out, complaint, status = done("none")
+    assert (out, status) == ("", 1)
+    assert complaint.startswith("error: ")
+    assert complaint.count("\n") == 1
