@@ -194,19 +194,15 @@ function digits(circuit, i) {
   return unique ? bits.map(([wire]) => wire) : [];
 }
 
-// u is 0 or 1, (1 - u) * x = 0, and x - u has at most MAX_BITS binary digits, all by constraints, with x
-// known. If x is not 0, u is 1 by the product; if x is 0, u = 1 would leave -1 to be decomposed,
-// which has no so short decomposition. So u is a function of x. (The template Row.)
+// u is 0 or 1, l * x = 0 with u the only unknown of l, and x - u has at most MAX_BITS binary digits, all
+// by constraints, with x known. If x is not 0, u is the root of l; if x is 0, u = 1 would leave -1 to
+// be decomposed, which has no so short decomposition. So u is determined. (The template Row.)
 function gate(circuit, i) {
   const { a, b, c } = circuit.constraints[i];
   const [u, ...others] = circuit.unknown(i);
   if (u === undefined || others.length || c.length || !circuit.booleans.has(u)) return [];
   const holds = [[sum(a), sum(b)], [sum(b), sum(a)]].some(
-    ([gated, x]) =>
-      gated.size === 2 &&
-      gated.get(0) === mod(-(gated.get(u) ?? 0n)) &&
-      !x.has(u) &&
-      circuit.touching[u].some((j) => decomposes(circuit, j, u, x)),
+    ([l, x]) => l.has(u) && circuit.touching[u].some((j) => decomposes(circuit, j, u, x)),
   );
   return holds ? [u] : [];
 }

@@ -52,6 +52,20 @@ const FREE = {
      component main = Wrong();`,
     'main.used',
   ],
+  // A product with a free factor, in two steps.
+  'free-factor': [
+    `template Factor() { signal input in; signal output out; signal f; f <-- 0; out <== f * in; }
+     component main = Factor();`,
+    'main.out',
+  ],
+  // Two values that are not 0 and 1: 2 + 2 * 0 is 0 + 2 * 1.
+  'not-binary': [
+    `template Two() { signal input in; signal output a; signal output b; a <-- 0; b <-- 0;
+       a * (a - 2) === 0; b * (b - 1) === 0;
+       (in - a - 2 * b) * (in - a - 2 * b - 4) === 0; }
+     component main = Two();`,
+    'main.a',
+  ],
   // Digits with a weight twice.
   'double-weight': [
     `template Twice() { signal input in; signal output a; signal output b; a <-- 0; b <-- 0;
