@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from actors.runtime.kind import Applied, EntityKind
+from actors import claims
+from actors.claims import Verifier
+from actors.runtime.kind import Applied, Asked, EntityKind
 from domain.decision import Decision
 from domain.policy import RewardPolicy
 from domain.rewards import listeners, payees, pools
+from domain.rewards.claims import PreparedClaims
 from domain.rewards.listeners import Listener, Policies
 from domain.rewards.payees import Payee
 from domain.rewards.pools import Pool
@@ -26,13 +29,13 @@ from messages.rewards import (
     ListenerAnswer,
     ListenerCommand,
     ListenerEvent,
-    ListenRewardRefused,
     PayeeCommand,
     PayeeEvent,
     PayeeView,
     PoolAnswer,
     PoolCommand,
     PoolEvent,
+    ProofRejected,
     RewardPaid,
     earnings_channel,
     payee_channel,
@@ -40,6 +43,7 @@ from messages.rewards import (
 )
 from messages.users import user_channel
 from storage import rewards as storage
+from storage import rewards_claims as claims_storage
 from storage.database import Connection
 
 
@@ -55,13 +59,23 @@ class PoolsKind(EntityKind[Pool, PoolCommand, PoolEvent]):
     queries: ClassVar[frozenset[type]] = frozenset({GetPool})
     public: ClassVar[frozenset[type]] = PUBLIC_POOL_EVENTS
 
-    def __init__(self, policy: RewardPolicy) -> None:
+    def __init__(self, policy: RewardPolicy, verifier: Verifier | None = None) -> None:
+        """verifier: only where pools are owned; handles and supervisors need none."""
         self._policy = policy
+        self._verifier = verifier
 
     def initial(self, entity_id: str) -> Pool:
         return pools.initial(entity_id)
 
-    def decide(self, state: Pool, command: PoolCommand, now_ms: int) -> Decision[PoolEvent]:
+    async def prepare(
+        self, connection: Connection, asked: Sequence[Asked[Pool, PoolCommand]]
+    ) -> Sequence[PreparedClaims | None]:
+        """Verify the proofs of the whole batch together."""
+        return await claims.prepare(connection, self._verifier, asked)
+
+    def decide(
+        self, state: Pool, command: PoolCommand | PreparedClaims, now_ms: int
+    ) -> Decision[PoolEvent]:
         return pools.decide(self._policy, state, command, now_ms)
 
     def evolve(self, state: Pool, event: PoolEvent) -> Pool:
@@ -74,14 +88,16 @@ class PoolsKind(EntityKind[Pool, PoolCommand, PoolEvent]):
 
     def channels(self, entity_id: str, event: PoolEvent) -> tuple[str, ...]:
         """Who was paid what is theirs to see; the pool's channel sees amounts without names."""
-        if isinstance(event, RewardPaid | ListenRewardRefused):
+        if isinstance(event, RewardPaid | ProofRejected):
             return (user_channel(event.user_id),)
         if isinstance(event, ArtistShareAccrued):
             return (earnings_channel(event.artist_id),)
         return (pool_channel(entity_id),)
 
     async def project(self, connection: Connection, applied: Sequence[Applied[PoolEvent]]) -> None:
-        await storage.write_pools(connection, [a.event for a in applied])
+        events = [a.event for a in applied]
+        await storage.write_pools(connection, events)
+        await claims_storage.write(connection, events)
 
 
 class ListenersKind(EntityKind[Listener, ListenerCommand, ListenerEvent]):

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import (
+    claims,
     discovery,
     docs,
     health,
@@ -14,6 +15,7 @@ from api import (
     music,
     openapi,
     problems,
+    reward_trees,
     rewards,
     users,
     users_identity,
@@ -25,7 +27,18 @@ from api.songs import PUBLISH
 from api.uploads import FORM_OVERHEAD_BYTES
 
 # Asked in this order, so what is asked most comes first.
-CONTEXTS = (discovery, users, users_identity, music, listening, rewards, health, docs)
+CONTEXTS = (
+    discovery,
+    users,
+    users_identity,
+    music,
+    listening,
+    rewards,
+    claims,
+    reward_trees,
+    health,
+    docs,
+)
 VERSION = "0.1.0"
 OPENAPI_PATH = "/openapi.json"
 

@@ -20,6 +20,8 @@ from api.pagination import (
     encode_cursor,
 )
 from api.services import ServicesDep
+from domain.listening import rows_of
+from domain.statement import stretches
 from messages.listening import EndReason, Phase, SessionNotFound
 from storage import listening as storage
 from storage.rows import FIRST_PAGE
@@ -44,6 +46,30 @@ class ListeningSession(BaseModel):
     counted: bool = Field(description="Whether it counts as a listen of the song.")
     score_bps: int | None = Field(description="0 is a person, 10,000 a bot.")
     reasons: list[str] = Field(description="What the score or the refusal rests on, worst first.")
+
+
+class WitnessRow(BaseModel):
+    """A beat that was credited."""
+
+    nonce: str = Field(description="The ticket's, hexadecimal.")
+    delta_ms: int = Field(description="Played time that it was credited.")
+
+
+class WitnessStretch(BaseModel):
+    """Up to 72 beats, which have a leaf of their own."""
+
+    stretch: int
+    leaf: str = Field(description="Decimal.")
+    rows: list[WitnessRow]
+
+
+class ListeningWitness(BaseModel):
+    """The private inputs of a session's proofs, but for the identity's secret."""
+
+    session_id: UUID
+    pool_id: UUID
+    commitment: str = Field(description="Of the identity that the session started with.")
+    stretches: list[WitnessStretch]
 
 
 @router.get("/sessions", responses=problems(401))
@@ -71,6 +97,35 @@ async def get_listening_session(
     if row is None:
         raise SessionNotFound(session_id=str(session_id))
     return _view(row)
+
+
+@router.get("/sessions/{session_id}/witness", responses=problems(401, 404))
+async def get_listening_witness(
+    session_id: UUID, subject: Subject, services: ServicesDep
+) -> ListeningWitness:
+    """What a claim of one of the caller's own sessions is proved from.
+
+    For recovery: a player keeps its tickets itself. Asking tells the engine that the session is
+    about to be claimed, which a proof alone never does.
+    """
+    row = await storage.get_fold(services.pool, str(session_id), subject.user_id)
+    if row is None:
+        raise SessionNotFound(session_id=str(session_id))
+    rows = rows_of(row.session_id, row.entropy, row.deltas)
+    parts = zip(stretches(rows), row.leaves, strict=True)
+    return ListeningWitness(
+        session_id=session_id,
+        pool_id=UUID(row.pool_id),
+        commitment=row.commitment,
+        stretches=[
+            WitnessStretch(
+                stretch=number,
+                leaf=leaf,
+                rows=[WitnessRow(nonce=r.nonce.hex(), delta_ms=r.delta_ms) for r in part],
+            )
+            for number, (part, leaf) in enumerate(parts)
+        ],
+    )
 
 
 def _view(row: storage.SessionRow) -> ListeningSession:

@@ -131,11 +131,12 @@ class EarnerRole(StrEnum):
 
 
 class Reward(BaseModel):
-    """What one listen brought."""
+    """What claims that were paid together brought, or one listen of an artist's song."""
 
-    session_id: UUID
+    reward_id: UUID = Field(description="Of a listener's: the payment's id.")
     pool_id: UUID
-    song_id: UUID
+    song_id: UUID | None = Field(description="Of an artist's share. A claim does not tell it.")
+    claims: int = Field(description="How many claims it pays; 0 for an artist's share.")
     amount_minor: int
     currency: str = CURRENCY
     state: RewardState
@@ -236,7 +237,7 @@ async def list_my_rewards(
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[Reward]:
-    """What the caller's listens brought, or listens of the caller's songs; newest first."""
+    """What the caller's claims brought, or listens of the caller's songs; newest first."""
     payee = await _payee(services, subject, role)
     if payee is None:
         raise ArtistRequired
@@ -244,7 +245,7 @@ async def list_my_rewards(
     found = await storage.newest_credits(services.pool, payee, before, limit + 1)
     shown = found[:limit]
     more = len(found) > limit
-    following = encode_cursor(shown[-1].at_ms, shown[-1].session_id) if more else None
+    following = encode_cursor(shown[-1].at_ms, shown[-1].credit_id) if more else None
     return Page(items=[_reward(row) for row in shown], next_cursor=following)
 
 
@@ -316,5 +317,6 @@ def _summary(row: storage.PoolRow) -> PoolSummary:
 
 def _reward(row: storage.CreditRow) -> Reward:
     fields: dict[str, Any] = msgspec.structs.asdict(row)
+    fields["reward_id"] = fields.pop("credit_id")
     state = RewardState.PAID if row.paid_at_ms is not None else RewardState.PENDING
     return Reward(**fields, state=state)

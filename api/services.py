@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.passwords import Passwords
 from integrations.tokens import AccessTokens
@@ -76,6 +77,7 @@ class Services:
     """Everything a route may use.
 
     clock: epoch milliseconds.  new_id: a fresh UUID string.  handles: by entity kind name.
+    reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -88,6 +90,8 @@ class Services:
     clock: Callable[[], int]
     new_id: Callable[[], str]
     realtime: Callable[[], Awaitable[RealtimeEndpoints]]
+    reward_policy: RewardPolicy = field(default_factory=RewardPolicy)
+    key_versions: Sequence[str] = ()
     redis: redis.asyncio.Redis | None = None
     handles: Mapping[str, EntityHandle] = field(default_factory=dict)
     health_checks: Sequence[HealthCheck] = ()

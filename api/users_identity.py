@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Subject
 from api.openapi import problems
 from api.services import ServicesDep
-from domain.users_identity import MAX_DIGITS, check_commitment
+from domain.field import MAX_DIGITS
+from domain.users_identity import check_commitment
 from messages.envelope import Event, event_of_fact
 from messages.keys import derive_id
 from messages.users import (

@@ -58,6 +58,10 @@ class Api:
         """Change something, once. Raises Refused."""
         return await self._send("POST", path, {"json": body}, key or str(uuid.uuid4()))
 
+    async def put(self, path: str, body: Any) -> Any:
+        """Set something to what it shall be, however often. Raises Refused."""
+        return await self._send("PUT", path, {"json": body})
+
     async def sign_in(self, username: str, password: str) -> None:
         """Use the user's access token from now on. Raises Refused."""
         session = await self.post("/sessions", {"username": username, "password": password})

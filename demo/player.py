@@ -1,4 +1,4 @@
-"""A player: starts a session and sends its beats at the pace that the server sets."""
+"""A player: starts a session, sends its beats as the server paces them, keeps its tickets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ Tell = Callable[[str], None]
 async def play(
     realtime: Realtime, song: dict[str, Any], seconds: float, tell: Tell
 ) -> dict[str, Any]:
-    """Listen to a song, over and over, for so long; the session at its end. Raises Refused."""
+    """Listen to a song, over and over, for so long; the session at its end. Raises Refused.
+
+    `rows` of the session are what a proof is made of: each redeemed ticket's nonce, and the played
+    time that its beat was credited, which is never sent again.
+    """
     device = {"device_id": "demo-player"}
     params = {"song_id": song["song_id"], **device}
     shown: dict[str, Any] = await realtime.call("listening.start", params)
     named = {"session_id": shown["session_id"], **device}
-    began = time.monotonic()
+    rows: list[tuple[str, int]] = []
+    began, credited_ms = time.monotonic(), 0
     tell(f"session {shown['session_id']} plays")
     while (ticket := shown["ticket"]) is not None:
         due = time.monotonic() + ticket["due_in_ms"] / 1000
@@ -30,7 +35,10 @@ async def play(
         position_ms = round((time.monotonic() - began) * 1000) % song["duration_ms"]
         beat = {"index": ticket["index"], "nonce": ticket["nonce"], "position_ms": position_ms}
         shown = await realtime.call("listening.beat", {**named, **beat})
+        if shown["played_ms"] > credited_ms:
+            rows.append((ticket["nonce"], shown["played_ms"] - credited_ms))
+        credited_ms = shown["played_ms"]
         tell(f"beat {ticket['index'] + 1}: {shown['played_ms'] / 1000:.1f} s played")
     await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
     ended: dict[str, Any] = await realtime.call("listening.end", named)
-    return ended
+    return {**ended, "rows": rows}

@@ -1,15 +1,18 @@
-"""The story of one rewarded listen, told as it happens."""
+"""The story of one rewarded listen, told as it happens: heard, proved, paid."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.client import Api, open_realtime
+from demo.client import Api, Refused, open_realtime
 from demo.player import Tell, play
+from demo.prover import new_identity, prove_claims, why_missing
 
 MUSIC = Path(__file__).resolve().parent / "music"
 SONG = MUSIC / "nebula.opus"
@@ -50,7 +53,9 @@ async def tell_story(
     seconds: float | None = None,
     honour: Honour | None = None,
 ) -> Outcome:
-    """Upload, listen, be paid. Needs an open reward pool. Raises Refused, TimeoutError.
+    """Upload, listen, prove, be paid. Needs an open reward pool.
+
+    Raises Refused, TimeoutError, CannotProveError.
 
     seconds: how long to listen; the whole song if None.  honour: what is done for the fan before.
     """
@@ -64,6 +69,7 @@ async def tell_story(
         await register(fan, f"fan-{chance}", secrets.token_urlsafe(PASSWORD_BYTES), tell)
         if honour is not None:
             await honour(f"fan-{chance}")
+        identity = await _identify(fan, tell)
         async with open_realtime(fan, lambda event: tell(_event(event))) as realtime:
             for channel in (f"user:{fan.user_id}", f"song:{published['song_id']}"):
                 await realtime.subscribe(channel)
@@ -71,10 +77,10 @@ async def tell_story(
             session = await play(realtime, published, seconds or length_s, tell)
             counted = "counts" if session["counted"] else "does not count"
             tell(f"the session ended and {counted}: {session['played_ms'] / 1000:.1f} s played")
-            if session["counted"]:
-                paid = await realtime.wait_for("RewardPaid", seconds=REWARD_SECONDS)
+            if session["counted"] and identity is not None:
+                paid = await claim(fan, session, identity["secret"], tell)
                 await realtime.wait_for("StreakExtended", seconds=REWARD_SECONDS)
-                if paid["data"]["reward_minor"] >= MINIMUM_PAYOUT_MINOR:
+                if paid >= MINIMUM_PAYOUT_MINOR:
                     await realtime.wait_for("RewardPaidOut", seconds=REWARD_SECONDS)
             events = list(realtime.events)
         outcome = Outcome(
@@ -87,6 +93,67 @@ async def tell_story(
         )
     _summary(outcome, tell)
     return outcome
+
+
+async def _identify(fan: Api, tell: Tell) -> dict[str, str] | None:
+    """Register an identity; None where nothing can be proved, and so nothing claimed."""
+    if missing := why_missing():
+        tell(f"without a prover the listen counts and nothing is claimed: {missing}")
+        return None
+    identity = await new_identity()
+    await fan.put("/users/me/identity", {"commitment": identity["commitment"]})
+    tell("an identity is registered: its commitment; the secret stays here")
+    return identity
+
+
+async def claim(fan: Api, session: dict[str, Any], secret: str, tell: Tell) -> int:
+    """Prove the session and claim its reward; what was paid. Raises Refused, CannotProveError."""
+    pool_id = (await fan.get(f"/listening/sessions/{session['session_id']}"))["pool_id"]
+    tree = await _tree_with_leaf(fan, pool_id, session["session_id"])
+    tell(f"the session's leaf is one of {len(tree['leaves'])} in the pool's tree")
+    terms = await fan.get("/rewards/claims/terms")
+    began = time.monotonic()
+    facts = {"session_id": session["session_id"], "pool_id": pool_id, "rows": session["rows"]}
+    proved = await prove_claims(secret, facts, tree, terms, fan.user_id)
+    tell(f"proved in {time.monotonic() - began:.1f} s, without saying which leaf it is")
+    body = {"pool_id": pool_id, "key_version": proved["version"], "claims": proved["claims"]}
+    paid = await fan.post("/rewards/claims/batch", body)
+    for result in paid["results"]:
+        outcome = result["code"] or f"{result['amount_minor'] / MINOR:.6f} VIBES"
+        tell(f"claimed {result['min_played_ms'] / 1000:g} s: {outcome}")
+    return int(paid["amount_minor"])
+
+
+async def _tree_with_leaf(fan: Api, pool_id: str, session_id: str) -> dict[str, Any]:
+    """The epoch whose tree has the session's leaf, and all its leaves. Raises TimeoutError.
+
+    A player that knows how to hash would look for the leaf in the lists alone; this one, to wait
+    no longer than needed, asks for its witness.
+    """
+    own = (await fan.get(f"/listening/sessions/{session_id}/witness"))["stretches"][0]["leaf"]
+    async with asyncio.timeout(REWARD_SECONDS):
+        while True:
+            present = (await fan.get(f"/reward-pools/{pool_id}"))["epoch"]
+            for epoch in range(present, max(-1, present - 2), -1):
+                leaves = await _leaves(fan, pool_id, epoch)
+                if own in leaves:
+                    return {"epoch": epoch, "leaves": leaves}
+            await asyncio.sleep(0.2)
+
+
+async def _leaves(fan: Api, pool_id: str, epoch: int) -> list[str]:
+    leaves: list[str] = []
+    after: int | None = 0
+    while after is not None:
+        try:
+            page = await fan.get(f"/reward-pools/{pool_id}/epochs/{epoch}/leaves?after={after}")
+        except Refused as refused:
+            if refused.code != "reward-epoch-not-found":
+                raise
+            return []
+        leaves += page["leaves"]
+        after = page["next_after"]
+    return leaves
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from deployments.serve_apps import run_applications, stop_realtime
 from deployments.settings import Settings
 from deployments.topology import bus_workers, host_specs, spread, supervisors
 
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0  # on a node whose kernels nobody has compiled yet
 GOODBYE_SECONDS = 5.0
 
 Report = Callable[[str], None]

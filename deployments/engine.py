@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -65,8 +66,10 @@ class Engine:
     def start(self, report: Report) -> None:
         """Bring the engine up and return when it answers. Raises what went wrong."""
         os.environ.update(serve_environment(self._settings))
+        warming = _start_warming()
         report("Ray")
         self._connect()
+        _finish_warming(warming, report)
 
         from deployments import application
 
@@ -105,6 +108,22 @@ class Engine:
         application.say_goodbye()
         # Not serve.shutdown(): in HAProxy mode it waits 30 s for its controller (docs/decisions).
         ray.shutdown()
+
+
+def _start_warming() -> subprocess.Popen[str]:
+    """Compile the kernels while Ray starts; a process of its own gives the memory back."""
+    command = [sys.executable, "-m", "deployments.warm"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def _finish_warming(warming: subprocess.Popen[str], report: Report) -> None:
+    """Pass on what it says until it is done. Raises RuntimeError if it failed."""
+    with warming:
+        assert warming.stdout is not None
+        for line in warming.stdout:
+            report(line.strip().removeprefix("step "))
+    if warming.returncode:
+        raise RuntimeError("the kernels could not be compiled")
 
 
 def main() -> int:

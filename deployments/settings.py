@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     haproxy: bool = True
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""
+    # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.
+    test_proof_keys: str = ""
     beat_interval_ms: int = Field(10_000, ge=200, le=60_000)
     # Whether `run` loads the demo. Production never does.
     demo: bool = True
@@ -68,6 +70,8 @@ class Settings(BaseSettings):
         if self.environment == "production":
             for name in ("postgres_url", "redis_url"):
                 _refuse_weak(name, getattr(self, name))
+            if self.test_proof_keys:
+                raise ValueError("production refuses VIBESTREAM_TEST_PROOF_KEYS")
         return self
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from actors.claims import Verifier
 from actors.listening import ListeningKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
@@ -38,13 +39,25 @@ class HostSpec(msgspec.Struct, frozen=True):
     kinds: tuple[str, ...]
 
 
-def entity_kinds(settings: Settings) -> dict[str, AnyKind]:
-    """Every kind of entity that the engine owns, by name, under its policy."""
-    listening = ListeningPolicy(beat_interval_ms=settings.beat_interval_ms)
-    reward = RewardPolicy()
+def listening_policy(settings: Settings) -> ListeningPolicy:
+    """How sessions are paced."""
+    return ListeningPolicy(beat_interval_ms=settings.beat_interval_ms)
+
+
+def reward_policy(settings: Settings) -> RewardPolicy:
+    """How listens are rewarded, at that pace."""
+    return RewardPolicy(max_gap_ms=listening_policy(settings).max_gap_ms)
+
+
+def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[str, AnyKind]:
+    """Every kind of entity that the engine owns, by name, under its policy.
+
+    verifier: of proofs, for the process that owns pools.
+    """
+    listening, reward = listening_policy(settings), reward_policy(settings)
     kinds: tuple[AnyKind, ...] = (
         ListeningKind(listening),
-        PoolsKind(reward),
+        PoolsKind(reward, verifier),
         ListenersKind(Policies(reward=reward)),
         PayeesKind(reward),
     )

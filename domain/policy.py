@@ -12,6 +12,7 @@ from messages.listening import Tier
 
 BPS = 10_000  # basis points in one
 MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * MINUTE_MS
 
 
 class ScoringPolicy(msgspec.Struct, frozen=True):
@@ -48,11 +49,22 @@ class ListeningPolicy(msgspec.Struct, frozen=True):
     max_boost_bps: int = 10 * BPS
     scoring: ScoringPolicy = ScoringPolicy()
 
+    @property
+    def max_gap_ms(self) -> int:
+        """The most that a beat is credited: what a ticket is worth."""
+        return self.beat_interval_ms + self.pace_tolerance_ms
+
 
 class RewardPolicy(msgspec.Struct, frozen=True):
-    """What a listen pays, the limits of a day, and how a pool follows its schedule."""
+    """What a listen pays, the limits of a day, and how a pool follows its schedule.
 
-    version: int = 1
+    claim_steps_ms: the played times that a claim may prove and is paid for. Fewer tell less of the
+    listen; a listener proves the longest that fits.  max_gap_ms: the longest credit of a beat that
+    a claim may prove, which is the listening policy's.  claim_window_ms: how long after its end an
+    epoch's listens may be claimed.  daily_refused_claims: refused proofs cost the verifier's time.
+    """
+
+    version: int = 2
     base_minor_per_minute: int = 500_000
     free_bps: int = 10_000
     premium_bps: int = 15_000
@@ -71,7 +83,13 @@ class RewardPolicy(msgspec.Struct, frozen=True):
     max_name_length: int = 100
     min_epoch_ms: int = MINUTE_MS
     max_epoch_ms: int = 90 * 24 * 60 * MINUTE_MS
-    remembered_sessions: int = 128
+    claim_steps_ms: tuple[int, ...] = (
+        *(1_000, 5_000, 10_000, 15_000, 20_000, 30_000, 45_000, 60_000, 90_000, 120_000, 150_000),
+        *(180_000, 210_000, 240_000, 300_000, 360_000, 420_000, 480_000, 600_000, 720_000),
+    )
+    max_gap_ms: int = 10_500
+    claim_window_ms: int = 7 * DAY_MS
+    daily_refused_claims: int = 100
 
     def tier_bps(self, tier: Tier) -> int:
         """What a listener's account tier multiplies a reward by."""

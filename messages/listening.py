@@ -29,7 +29,11 @@ class Tier(StrEnum):
 
 
 class Phase(StrEnum):
-    """active → ended → eligible | rejected → claimed; the score is taken on leaving `ended`."""
+    """active → ended → eligible | rejected; the score is taken on leaving `ended`.
+
+    An eligible session is claimed by proof, and the engine cannot know which one was: `claimed` is
+    only said of sessions from before proofs.
+    """
 
     NONE = "none"
     ACTIVE = "active"
@@ -111,12 +115,6 @@ class BadSession(Invalid):
     code = "listening-session-invalid"
 
 
-class NotClaimable(Conflict):
-    """This listening session is not waiting for its reward."""
-
-    code = "listening-session-not-claimable"
-
-
 # --- commands -----------------------------------------------------------------------------------
 
 
@@ -124,7 +122,8 @@ class StartListening(msgspec.Struct, frozen=True, tag=True):
     """Start a session. All but `session_id` and `song_id` come from the server, never the client.
 
     entropy: 32 secret random bytes from which the nonces are derived.  boost_bps: campaign boost,
-    10,000 is none.
+    10,000 is none.  commitment: the listener's registered identity (decimal); without one the
+    session counts but cannot be claimed.
     """
 
     session_id: str
@@ -136,6 +135,7 @@ class StartListening(msgspec.Struct, frozen=True, tag=True):
     boost_bps: int
     time_zone: str
     entropy: bytes
+    commitment: str | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
@@ -184,12 +184,6 @@ class CheckStale(msgspec.Struct, frozen=True, tag=True):
     due_at_ms: int
 
 
-class ClaimListen(msgspec.Struct, frozen=True, tag=True):
-    """The reward of an eligible session was paid."""
-
-    session_id: str
-
-
 ListeningCommand: TypeAlias = (
     StartListening
     | Beat
@@ -199,7 +193,6 @@ ListeningCommand: TypeAlias = (
     | EndListening
     | ResumeSession
     | CheckStale
-    | ClaimListen
 )
 
 
@@ -219,6 +212,7 @@ class SessionView(msgspec.Struct, frozen=True):
     """The answer to every command of a player. `ticket` is None once the session is over.
 
     While paused, the ticket's `due_at_ms` is what it would be if playback resumed at once.
+    claimable: it began with an identity, so its reward can be claimed if it is eligible.
     """
 
     session_id: str
@@ -232,6 +226,7 @@ class SessionView(msgspec.Struct, frozen=True):
     counted: bool
     score_bps: int
     ticket: Ticket | None = None
+    claimable: bool = False
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -251,6 +246,7 @@ class SessionOpened(msgspec.Struct, frozen=True, tag=True):
     entropy: bytes
     at_ms: int
     due_at_ms: int
+    commitment: str | None = None
 
 
 class ListeningStarted(msgspec.Struct, frozen=True, tag=True):
@@ -323,7 +319,8 @@ class ListeningEnded(msgspec.Struct, frozen=True, tag=True):
 class ListeningScored(msgspec.Struct, frozen=True, tag=True):
     """Public: whether a session may be rewarded, with all that the reward depends on.
 
-    score_bps: 0 is a person, 10,000 a bot.  reasons: codes, worst first.
+    score_bps: 0 is a person, 10,000 a bot.  reasons: codes, worst first.  leaves: for the pool's
+    tree (decimal), one a stretch; none if it cannot be claimed.
     """
 
     session_id: str
@@ -341,6 +338,7 @@ class ListeningScored(msgspec.Struct, frozen=True, tag=True):
     score_bps: int
     reasons: tuple[str, ...]
     policy_version: int
+    leaves: tuple[str, ...] = ()
 
 
 class ListenCounted(msgspec.Struct, frozen=True, tag=True):
@@ -352,8 +350,24 @@ class ListenCounted(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
+class ListenFolded(msgspec.Struct, frozen=True, tag=True):
+    """Journal only: all that the listener's witness can be made of again.
+
+    deltas: two bytes a beat, little-endian: the played time that it was credited, milliseconds.
+    Nonce i derives from entropy, session and i.
+    """
+
+    session_id: str
+    user_id: str
+    pool_id: str
+    commitment: str
+    entropy: bytes
+    deltas: bytes
+    leaves: tuple[str, ...]
+
+
 class ListenClaimed(msgspec.Struct, frozen=True, tag=True):
-    """Journal only: the session's reward was paid."""
+    """From before proofs, no longer written: the session's reward was paid."""
 
     session_id: str
     at_ms: int
@@ -369,6 +383,7 @@ ListeningEvent: TypeAlias = (
     | ListeningEnded
     | ListeningScored
     | ListenCounted
+    | ListenFolded
     | ListenClaimed
 )
 

@@ -1,16 +1,15 @@
-"""From an eligible listen to a paid one: the process, without anything that runs it.
+"""From an eligible listen to a paid claim: the process, without anything that runs it.
 
-    listening/ListeningScored (eligible) → listeners: AdmitListen
-    rewards/ListenAdmitted               → pools: PayListen
-    rewards/RewardPaid                   → listeners: SettleListen
-                                           payees: CreditPayee
-                                           listening: ClaimListen
+    listening/ListeningScored (eligible) → pools: AddListen
     rewards/ArtistShareAccrued           → payees: CreditPayee
-    rewards/ListenRewardRefused          → listeners: ReleaseListen
+    rewards/RewardPaid                   → listeners: SettleClaims
+                                           payees: CreditPayee
+    rewards/ProofRejected (nothing paid) → listeners: ReleaseClaims
 
-Each command's key derives from the event that asks for it, so that an event seen twice asks for the
-same thing and the owner answers what it answered before. There is no state and no compensation to
-lose: what an admission reserved is released by the pool's refusal, or with the day.
+Between the two lies what only the listener can do: prove, and ask for the reward. Each command's
+key derives from the event that asks for it, so that an event seen twice asks for the same thing and
+the owner answers what it answered before. There is no state and no compensation to lose: what an
+admission reserved is released by the pool's rejection, or with the day.
 """
 
 from __future__ import annotations
@@ -21,21 +20,19 @@ from typing import Any
 import msgspec
 
 from messages.envelope import Event
-from messages.keys import derive_key
+from messages.keys import derive_id, derive_key
 from messages.listening import STREAM as LISTENING
-from messages.listening import ClaimListen, ListeningScored, listening_entity
+from messages.listening import ListeningScored
 from messages.rewards import (
     STREAM,
-    AdmitListen,
+    AddListen,
     ArtistShareAccrued,
     CreditPayee,
-    ListenAdmitted,
-    ListenRewardRefused,
     PayeeKind,
-    PayListen,
-    ReleaseListen,
+    ProofRejected,
+    ReleaseClaims,
     RewardPaid,
-    SettleListen,
+    SettleClaims,
     payee_id,
 )
 
@@ -71,53 +68,40 @@ _Asked = list[tuple[str, str, msgspec.Struct]]
 def _scored(event: ListeningScored) -> _Asked:
     if not event.eligible:
         return []
-    command = AdmitListen(
-        session_id=event.session_id,
-        device_id=event.device_id,
-        song_id=event.song_id,
+    command = AddListen(
+        share_id=derive_id("artist-share", event.session_id),
+        leaves=event.leaves,
         artist_id=event.artist_id,
-        pool_id=event.pool_id,
-        played_ms=event.played_ms,
-        ended_at_ms=event.ended_at_ms,
-        tier=event.tier,
-        boost_bps=event.boost_bps,
-        time_zone=event.time_zone,
-    )
-    return [("listeners", event.user_id, command)]
-
-
-def _admitted(event: ListenAdmitted) -> _Asked:
-    command = PayListen(
-        session_id=event.session_id,
-        user_id=event.user_id,
-        device_id=event.device_id,
         song_id=event.song_id,
-        artist_id=event.artist_id,
         played_ms=event.played_ms,
         tier=event.tier,
         boost_bps=event.boost_bps,
-        allowance_minor=event.allowance_minor,
     )
     return [("pools", event.pool_id, command)]
 
 
+def _share(event: ArtistShareAccrued) -> _Asked:
+    if not event.share_id:
+        return []  # from before proofs
+    artist = payee_id(PayeeKind.ARTIST, event.artist_id)
+    return [("payees", artist, CreditPayee(event.share_id, event.share_minor))]
+
+
 def _paid(event: RewardPaid) -> _Asked:
-    device = listening_entity(event.user_id, event.device_id)
+    if not event.payment_id:
+        return []  # from before proofs
     user = payee_id(PayeeKind.USER, event.user_id)
+    settle = SettleClaims(event.payment_id, len(event.claims), event.reward_minor)
     return [
-        ("listeners", event.user_id, SettleListen(event.session_id, event.reward_minor)),
-        ("payees", user, CreditPayee(event.session_id, event.reward_minor)),
-        ("listening", device, ClaimListen(event.session_id)),
+        ("listeners", event.user_id, settle),
+        ("payees", user, CreditPayee(event.payment_id, event.reward_minor)),
     ]
 
 
-def _share(event: ArtistShareAccrued) -> _Asked:
-    artist = payee_id(PayeeKind.ARTIST, event.artist_id)
-    return [("payees", artist, CreditPayee(event.session_id, event.share_minor))]
-
-
-def _refused(event: ListenRewardRefused) -> _Asked:
-    return [("listeners", event.user_id, ReleaseListen(event.session_id, event.reason))]
+def _rejected(event: ProofRejected) -> _Asked:
+    if event.paid:
+        return []
+    return [("listeners", event.user_id, ReleaseClaims(event.payment_id, len(event.claims)))]
 
 
 def _on(
@@ -129,9 +113,8 @@ def _on(
 _REACTIONS = dict(
     [
         _on(LISTENING, ListeningScored, _scored),
-        _on(STREAM, ListenAdmitted, _admitted),
-        _on(STREAM, RewardPaid, _paid),
         _on(STREAM, ArtistShareAccrued, _share),
-        _on(STREAM, ListenRewardRefused, _refused),
+        _on(STREAM, RewardPaid, _paid),
+        _on(STREAM, ProofRejected, _rejected),
     ]
 )

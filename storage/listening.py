@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from messages.listening import (
-    ListenClaimed,
+    ListenFolded,
     ListeningEnded,
     ListeningEvent,
     ListeningScored,
@@ -37,8 +37,16 @@ set phase = case when e.eligible then 'eligible' else 'rejected' end, score_bps 
 from unnest($1::uuid[], $2::boolean[], $3::integer[], $4::text[])
     as e (session_id, eligible, score_bps, reasons)
 where s.session_id = e.session_id"""
-SET_CLAIMED = """
-update listening.sessions set phase = 'claimed' where session_id = any($1::uuid[])"""
+ADD_FOLDED = """
+insert into listening.folds
+    (session_id, user_id, pool_id, commitment, entropy, deltas, leaves)
+select f.session_id, f.user_id, f.pool_id, f.commitment, f.entropy, f.deltas,
+    string_to_array(f.leaves, ' ')
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::text[])
+    as f (session_id, user_id, pool_id, commitment, entropy, deltas, leaves)"""
+GET_FOLDED = """
+select session_id::text, pool_id::text, commitment, entropy, deltas, leaves
+from listening.folds where session_id = $1 and user_id = $2"""
 _COLUMNS = """
     session_id::text, user_id::text, device_id, song_id::text, artist_id::text, pool_id::text,
     phase, started_at_ms, ended_at_ms, end_reason, played_ms, beats, counted, score_bps, reasons
@@ -70,6 +78,17 @@ class SessionRow(msgspec.Struct, frozen=True):
     reasons: list[str]
 
 
+class FoldRow(msgspec.Struct, frozen=True):
+    """What a claimable session's witness is made of."""
+
+    session_id: str
+    pool_id: str
+    commitment: str
+    entropy: bytes
+    deltas: bytes
+    leaves: list[str]
+
+
 async def write(connection: Connection, events: Sequence[ListeningEvent]) -> None:
     """Bring the read model up to a batch of facts, in the batch's transaction.
 
@@ -93,15 +112,24 @@ async def write(connection: Connection, events: Sequence[ListeningEvent]) -> Non
         if isinstance(e, ListeningScored)
     ]
     await execute_rows(connection, SET_SCORED, scored)
-    claimed = [e.session_id for e in events if isinstance(e, ListenClaimed)]
-    if claimed:
-        await connection.execute(SET_CLAIMED, claimed)
+    folded = [
+        (e.session_id, e.user_id, e.pool_id, e.commitment, e.entropy, e.deltas, " ".join(e.leaves))
+        for e in events
+        if isinstance(e, ListenFolded)
+    ]
+    await execute_rows(connection, ADD_FOLDED, folded)
 
 
 async def get_session(pool: Pool, session_id: str, user_id: str) -> SessionRow | None:
     """One of the user's sessions, if it is theirs."""
     row = await pool.fetchrow(GET, session_id, user_id)
     return SessionRow(**row) if row else None
+
+
+async def get_fold(pool: Pool, session_id: str, user_id: str) -> FoldRow | None:
+    """What one of the user's sessions was folded from, if it can be claimed."""
+    row = await pool.fetchrow(GET_FOLDED, session_id, user_id)
+    return FoldRow(**row) if row else None
 
 
 async def newest_sessions(

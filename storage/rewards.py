@@ -1,4 +1,4 @@
-"""The read models of rewards: pools, what listens brought, streaks."""
+"""The read models of rewards: pools, what payees were credited, streaks."""
 
 from __future__ import annotations
 
@@ -49,12 +49,13 @@ from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6
     as c (pool_id, status, balance_minor, epoch, epoch_started_at_ms, budget_minor, spent_minor)
 where p.pool_id = c.pool_id"""
 ADD_CREDITS = """
-insert into rewards.credits (payee_id, session_id, pool_id, song_id, amount_minor, at_ms)
-select * from unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[])"""
+insert into rewards.credits (payee_id, credit_id, pool_id, song_id, claims, amount_minor, at_ms)
+select * from unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::bigint[],
+    $7::bigint[])"""
 SET_PAYOUT = """
 update rewards.credits c set payout = e.payout
-from unnest($1::text[], $2::uuid[], $3::bigint[]) as e (payee_id, session_id, payout)
-where c.payee_id = e.payee_id and c.session_id = e.session_id"""
+from unnest($1::text[], $2::uuid[], $3::bigint[]) as e (payee_id, credit_id, payout)
+where c.payee_id = e.payee_id and c.credit_id = e.credit_id"""
 SET_PAID_OUT = """
 update rewards.credits c set paid_at_ms = e.at_ms
 from unnest($1::text[], $2::bigint[], $3::bigint[]) as e (payee_id, payout, at_ms)
@@ -77,10 +78,10 @@ DEFAULT_POOL = """
 select pool_id::text from rewards.pools where status = 'open'
 order by opened_at_ms, pool_id limit 1"""
 NEWEST_CREDITS = """
-select session_id::text, pool_id::text, song_id::text, amount_minor, at_ms, paid_at_ms
+select credit_id::text, pool_id::text, song_id::text, claims, amount_minor, at_ms, paid_at_ms
 from rewards.credits
-where payee_id = $1 and (at_ms, session_id) < ($2, $3)
-order by at_ms desc, session_id desc limit $4"""
+where payee_id = $1 and (at_ms, credit_id) < ($2, $3)
+order by at_ms desc, credit_id desc limit $4"""
 
 
 class PoolRow(msgspec.Struct, frozen=True):
@@ -99,11 +100,15 @@ class PoolRow(msgspec.Struct, frozen=True):
 
 
 class CreditRow(msgspec.Struct, frozen=True):
-    """What a listen brought a payee; paid out once `paid_at_ms` is set."""
+    """What a payee was credited: a payment of claims, or a share, which is of a song.
 
-    session_id: str
+    Paid out once `paid_at_ms` is set.
+    """
+
+    credit_id: str
     pool_id: str
-    song_id: str
+    song_id: str | None
+    claims: int
     amount_minor: int
     at_ms: int
     paid_at_ms: int | None
@@ -140,9 +145,7 @@ async def write_pools(connection: Connection, events: Sequence[PoolEvent]) -> No
 
 async def write_payees(connection: Connection, events: Sequence[PayeeEvent]) -> None:
     """Bring credits up to a batch of facts. Their rows are there: payment comes before credit."""
-    credited = [
-        (e.payee_id, e.session_id, e.payout) for e in events if isinstance(e, PayeeCredited)
-    ]
+    credited = [(e.payee_id, e.credit_id, e.payout) for e in events if isinstance(e, PayeeCredited)]
     await execute_rows(connection, SET_PAYOUT, credited)
     paid = [(e.payee_id, e.payout, e.at_ms) for e in events if isinstance(e, RewardPaidOut)]
     await execute_rows(connection, SET_PAID_OUT, paid)
@@ -200,9 +203,11 @@ def _note(change: _Change, event: PoolEvent) -> None:
 
 def _credit(event: PoolEvent) -> tuple[object, ...] | None:
     if isinstance(event, RewardPaid):
-        payee, amount = payee_id(PayeeKind.USER, event.user_id), event.reward_minor
-    elif isinstance(event, ArtistShareAccrued):
-        payee, amount = payee_id(PayeeKind.ARTIST, event.artist_id), event.share_minor
-    else:
-        return None
-    return (payee, event.session_id, event.pool_id, event.song_id, amount, event.at_ms)
+        payee, claims = payee_id(PayeeKind.USER, event.user_id), len(event.claims)
+        amount = event.reward_minor
+        return (payee, event.payment_id, event.pool_id, None, claims, amount, event.at_ms)
+    if isinstance(event, ArtistShareAccrued):
+        payee = payee_id(PayeeKind.ARTIST, event.artist_id)
+        share = event.share_minor
+        return (payee, event.share_id, event.pool_id, event.song_id, 0, share, event.at_ms)
+    return None

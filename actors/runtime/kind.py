@@ -72,9 +72,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     def evolve(self, state: S, event: E) -> S:
         """The state after a fact. Total: a fact is never refused."""
 
-    async def prepare(
-        self, connection: Connection, asked: Sequence[Asked[S, C]]
-    ) -> Sequence[C | None]:
+    async def prepare(self, connection: Connection, asked: Sequence[Asked[S, C]]) -> Sequence[Any]:
         """Find out, for a whole batch at once, what no pure function can: look up, compute, verify.
 
         Returns, for each command, what `decide` shall be asked in its place, or None for the

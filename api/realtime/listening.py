@@ -40,7 +40,7 @@ from messages.listening import (
 from messages.music import SongNotFound
 from messages.realtime import BadParams
 from messages.users import UserNotFound
-from storage import music, rewards, users
+from storage import music, rewards, users, users_identity
 from storage.database import Pool
 
 # A session without a pool counts for the song and is refused a reward.
@@ -72,6 +72,7 @@ class ListenerFacts(msgspec.Struct, frozen=True):
 
     tier: Tier
     time_zone: str
+    commitment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,11 @@ def stored_ports(pool: Pool, handle: EntityHandle, secret: bytes) -> ListeningPo
 
     async def listener(user_id: str) -> ListenerFacts | None:
         found = await users.get_user(pool, user_id)
-        return ListenerFacts(tier_of(found.points), found.time_zone) if found else None
+        if found is None:
+            return None
+        identity = await users_identity.get_identity(pool, user_id)
+        commitment = identity.commitment if identity else None
+        return ListenerFacts(tier_of(found.points), found.time_zone, commitment)
 
     async def default_pool() -> str | None:
         return await rewards.default_pool(pool)
@@ -144,7 +149,11 @@ class ShownTicket(msgspec.Struct, frozen=True):
 
 
 class ShownSession(msgspec.Struct, frozen=True):
-    """A session as it stands; `ticket` is null once it is over."""
+    """A session as it stands; `ticket` is null once it is over.
+
+    claimable: it started with a registered identity, so its reward can be claimed by proof if it
+    turns out eligible. Without one it counts as a listen and is never paid.
+    """
 
     session_id: str
     song_id: str
@@ -156,6 +165,7 @@ class ShownSession(msgspec.Struct, frozen=True):
     ended_at_ms: int | None
     counted: bool
     score_bps: int
+    claimable: bool
     ticket: ShownTicket | None
 
 
@@ -201,6 +211,7 @@ class ListeningOperations:
             boost_bps=BPS,
             time_zone=listener.time_zone,
             entropy=blake2b(key, key=self._ports.secret[:64], digest_size=ENTROPY_BYTES).digest(),
+            commitment=listener.commitment,
         )
         return await self._ask(session, params.device_id, command)
 
@@ -265,5 +276,6 @@ def _shown(view: SessionView, now_ms: int) -> ShownSession:
         ended_at_ms=view.ended_at_ms or None,
         counted=view.counted,
         score_bps=view.score_bps,
+        claimable=view.claimable,
         ticket=ticket,
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from actors.rewards import PoolsKind
 from actors.runtime.host import Host
 from actors.runtime.limits import Limits
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.transport import Transport
 from deployments.composition.common import now_ms
+from deployments.composition.kernels import load_hashes
 from deployments.settings import Settings
 from deployments.topology import HostSpec, entity_kinds, host_specs, plan
 from storage.database import open_pool
@@ -17,7 +21,13 @@ SPARE_CONNECTIONS = 2  # of a host: its timers and its registration
 async def open_host(spec: HostSpec, settings: Settings) -> Host:
     """The host of that name, started."""
     limits = Limits()
-    kinds = entity_kinds(settings)
+    await asyncio.to_thread(load_hashes)
+    verifier = None
+    if PoolsKind.name in spec.kinds:
+        from deployments.composition.proofs import open_verifier
+
+        verifier = await asyncio.to_thread(open_verifier, settings)
+    kinds = entity_kinds(settings, verifier)
     pool = await open_pool(
         settings.postgres_url,
         max_size=limits.lanes * len(spec.kinds) + SPARE_CONNECTIONS,

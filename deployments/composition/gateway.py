@@ -15,10 +15,11 @@ from api.app import create_app
 from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
 from bus.health import bus_lag
 from bus.stream_redis import RedisStream
+from deployments import proof_keys
 from deployments.composition.common import now_ms, open_handles, open_tokens
 from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
-from deployments.topology import STREAMS, bus_workers, host_specs, supervisors
+from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
 from integrations.audio import ProcessInspector
 from integrations.passwords import Passwords
 from integrations.tokens import load_secret
@@ -53,6 +54,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         clock=now_ms,
         new_id=lambda: str(uuid.uuid4()),
         realtime=partial(_endpoints, settings),
+        reward_policy=reward_policy(settings),
+        key_versions=proof_keys.versions(settings),
         redis=redis,
         handles=open_handles(settings, pool, processes, metrics),
         health_checks=(

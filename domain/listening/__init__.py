@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from domain.listening.ending import STALE_TIMER
 from domain.listening.rules import decide
-from domain.listening.session import Listening, Session, evolve, initial, nonce, timeline_of
+from domain.listening.session import (
+    Listening,
+    Session,
+    evolve,
+    initial,
+    nonce,
+    rows_of,
+    timeline_of,
+)
 
 __all__ = [
     "STALE_TIMER",
@@ -19,5 +27,6 @@ __all__ = [
     "evolve",
     "initial",
     "nonce",
+    "rows_of",
     "timeline_of",
 ]

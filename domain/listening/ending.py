@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from domain import statement
 from domain.decision import Decision, Forget
 from domain.listening import pacing
 from domain.listening import session as facts
@@ -15,6 +16,7 @@ from domain.scoring import score
 from messages.listening import (
     EndReason,
     ListenCounted,
+    ListenFolded,
     ListeningEnded,
     ListeningEvent,
     ListeningScored,
@@ -70,7 +72,8 @@ def finish(
     scored = _scored(policy, state, session, ended)
     after = facts.was_scored(facts.ended(session, ended), scored)
     listens = (ListenCounted(session.song_id, session.artist_id, session.played_ms, ended_at_ms),)
-    events = (*before, ended, *(listens if counted else ()), scored)
+    folded = _folded(state, session, scored)
+    events = (*before, ended, *(listens if counted else ()), *folded, scored)
     return Decision(events, pacing.view(policy, after, ended_at_ms), timers=(Forget(STALE_TIMER),))
 
 
@@ -80,6 +83,7 @@ def _scored(
     result = score(timeline_of(session), policy.scoring)
     bot = result.value_bps >= policy.scoring.reject_at_bps
     reasons = result.reasons if ended.counted else ("too-short", *result.reasons)
+    eligible = ended.counted and not bot
     return ListeningScored(
         session_id=session.session_id,
         user_id=state.user_id,
@@ -92,8 +96,36 @@ def _scored(
         time_zone=session.time_zone,
         ended_at_ms=ended.ended_at_ms,
         played_ms=session.played_ms,
-        eligible=ended.counted and not bot,
+        eligible=eligible,
         score_bps=result.value_bps,
         reasons=reasons,
         policy_version=policy.version,
+        leaves=_leaves(session) if eligible else (),
+    )
+
+
+def _leaves(session: Session) -> tuple[str, ...]:
+    """The session's leaves; none without an identity."""
+    if session.commitment is None:
+        return ()
+    rows = facts.rows_of(session.session_id, session.entropy, session.deltas)
+    leaves = statement.fold(session.commitment, session.session_id, session.pool_id, rows)
+    return tuple(str(leaf) for leaf in leaves)
+
+
+def _folded(
+    state: Listening, session: Session, scored: ListeningScored
+) -> tuple[ListenFolded, ...]:
+    if not scored.leaves or session.commitment is None:
+        return ()
+    return (
+        ListenFolded(
+            session.session_id,
+            state.user_id,
+            session.pool_id,
+            session.commitment,
+            session.entropy,
+            session.deltas,
+            scored.leaves,
+        ),
     )

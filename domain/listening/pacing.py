@@ -99,4 +99,5 @@ def view(policy: ListeningPolicy, session: Session, now_ms: int) -> SessionView:
         session.counted,
         session.score_bps,
         ticket,
+        session.commitment is not None,
     )

@@ -22,14 +22,11 @@ from messages.listening import (
     BeatAccepted,
     BeatTooEarly,
     CheckStale,
-    ClaimListen,
     EndListening,
     EndReason,
-    ListenClaimed,
     ListeningCommand,
     ListeningEvent,
     ListeningStarted,
-    NotClaimable,
     PausePlayback,
     Phase,
     PlaybackPaused,
@@ -194,18 +191,6 @@ def _check_stale(
     return Decision(timers=(Remind(STALE_TIMER, pacing.over_at(policy, session)),))
 
 
-def _claim(
-    _policy: ListeningPolicy, state: Listening, command: ClaimListen, now_ms: int
-) -> Outcome:
-    session = state.session
-    current = session is not None and session.session_id == command.session_id
-    if session is not None and current and session.phase is Phase.ELIGIBLE:
-        return Decision((ListenClaimed(command.session_id, now_ms),))
-    if command.session_id in state.awaiting:
-        return Decision((ListenClaimed(command.session_id, now_ms),))
-    raise NotClaimable(session_id=command.session_id)
-
-
 _DECIDERS: dict[type, Callable[[ListeningPolicy, Listening, Any, int], Outcome]] = {
     StartListening: _start,
     Beat: _beat,
@@ -215,5 +200,4 @@ _DECIDERS: dict[type, Callable[[ListeningPolicy, Listening, Any, int], Outcome]]
     EndListening: _end,
     ResumeSession: _query,
     CheckStale: _check_stale,
-    ClaimListen: _claim,
 }

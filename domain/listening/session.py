@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.scoring import TimelineBeat
+from domain.statement import MAX_DELTA_MS, Row
 from messages.listening import (
     NONCE_BYTES,
     BeatAccepted,
@@ -26,7 +27,7 @@ from messages.listening import (
     Tier,
 )
 
-MAX_AWAITING = 16  # eligible sessions of a device whose reward is still on its way
+_DELTA = struct.Struct("<H")  # what a beat was credited
 _ROW = struct.Struct("<III")  # a beat in the timeline: at (after the start), position, expected
 
 
@@ -35,8 +36,9 @@ class Session(msgspec.Struct, frozen=True):
 
     credited_at_ms: up to when played time is counted.  credited_ms: how much of the present
     ticket's worth is used.  seen_at_ms: the last sign of life.  anchor_*: where playback was, when.
-    due_in_ms: while paused, what was left of the interval.  timeline: a packed row per beat; row i
-    belongs to nonce i, which is all that folding the tickets needs.
+    due_in_ms: while paused, what was left of the interval.  timeline: a packed row per beat.
+    deltas: what each beat was credited, packed; `folded_ms` is their sum. Delta i belongs to nonce
+    i, which is all that folding the tickets into leaves needs.
     """
 
     session_id: str
@@ -64,6 +66,9 @@ class Session(msgspec.Struct, frozen=True):
     playing: bool = True
     counted: bool = False
     timeline: bytes = b""
+    commitment: str | None = None
+    deltas: bytes = b""
+    folded_ms: int = 0
 
     def position_at(self, moment_ms: int) -> int:
         """Where undisturbed playback is at a moment (not wrapped at the end of the song)."""
@@ -72,12 +77,11 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Listening(msgspec.Struct, frozen=True):
-    """What a device's entity remembers. `awaiting`: earlier eligible sessions not yet claimed."""
+    """What a device's entity remembers: its present session, or its last one."""
 
     user_id: str
     device_id: str
     session: Session | None = None
-    awaiting: tuple[str, ...] = ()
 
 
 def initial(entity_id: str) -> Listening:
@@ -99,13 +103,17 @@ def timeline_of(session: Session) -> list[TimelineBeat]:
     return [TimelineBeat(i, start + at, where, due) for i, (at, where, due) in rows]
 
 
+def rows_of(session_id: str, entropy: bytes, deltas: bytes) -> list[Row]:
+    """The rows of a session's stretches: its beats in order, but those that credited nothing."""
+    credited = enumerate(_DELTA.iter_unpack(deltas))
+    return [Row(nonce(entropy, session_id, i), delta) for i, (delta,) in credited if delta]
+
+
 def evolve(state: Listening, event: ListeningEvent) -> Listening:
     """The state after a fact."""
     if isinstance(event, SessionOpened):
-        return replace(state, session=opened(event), awaiting=_still_awaiting(state))
+        return replace(state, session=opened(event))
     session = state.session
-    if isinstance(event, ListenClaimed):
-        state = replace(state, awaiting=tuple(s for s in state.awaiting if s != event.session_id))
     change = _CHANGES.get(type(event))
     if change is None or session is None or session.session_id != event.session_id:  # type: ignore[union-attr]
         return state
@@ -129,22 +137,20 @@ def opened(event: SessionOpened) -> Session:
         credited_at_ms=event.at_ms,
         seen_at_ms=event.at_ms,
         anchor_at_ms=event.at_ms,
+        commitment=event.commitment,
     )
-
-
-def _still_awaiting(state: Listening) -> tuple[str, ...]:
-    old = state.session
-    if old is None or old.phase is not Phase.ELIGIBLE:
-        return state.awaiting
-    return (*state.awaiting, old.session_id)[-MAX_AWAITING:]
 
 
 def beat_accepted(session: Session, event: BeatAccepted) -> Session:
     """A new ticket, worth a whole interval again."""
+    # Above the bound only where a snapshot from before folding lacks the beats so far.
+    credited_ms = min(event.played_ms - session.folded_ms, MAX_DELTA_MS)
     row = _ROW.pack(event.at_ms - session.started_at_ms, event.position_ms, event.expected_ms)
     return replace(
         session,
         timeline=session.timeline + row,
+        deltas=session.deltas + _DELTA.pack(credited_ms),
+        folded_ms=event.played_ms,
         beats=event.index + 1,
         played_ms=event.played_ms,
         credited_at_ms=event.at_ms,
@@ -212,7 +218,7 @@ def was_scored(session: Session, event: ListeningScored) -> Session:
 
 
 def claimed(session: Session, _event: ListenClaimed) -> Session:
-    """Rewarded."""
+    """Rewarded, before there were proofs."""
     return replace(session, phase=Phase.CLAIMED)
 
 

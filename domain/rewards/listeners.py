@@ -1,8 +1,9 @@
 """Listeners: what a day allows, and the streak.
 
-An admission reserves the most that its listen can be paid, so that listens on several devices can
-be in payment at once and the day's limit still holds; settling or releasing frees what is left.
-The day never goes back: a listener who travels west, or changes the time zone, gains no second day.
+An admission reserves the most that its claims can be paid, so that several payments can be under
+way at once and the day's limit still holds; settling or releasing frees what is left. The day is
+that of the claim, as nobody knows when what is claimed was listened to, and it never goes back: who
+travels west, or changes the time zone, gains no second day.
 """
 
 from __future__ import annotations
@@ -18,38 +19,47 @@ from domain.decision import Decision, Remind
 from domain.policy import BPS, RewardPolicy, StreakPolicy
 from domain.rewards import formula
 from domain.streaks import Streak
+from messages.listening import Tier
 from messages.rewards import (
-    AdmitListen,
-    BadListen,
+    MAX_CLAIMS,
+    AdmitClaims,
+    BadAmount,
+    BadClaims,
     CheckStreak,
+    ClaimKnown,
+    ClaimsAdmitted,
+    ClaimsLimited,
+    ClaimsReleased,
+    ClaimsSettled,
+    ClaimUnknown,
     GetStreak,
     ListenAdmitted,
     ListenerCommand,
     ListenerEvent,
-    ListenKnown,
     ListenNotAdmitted,
     ListenReleased,
     ListenSettled,
-    ListenUnknown,
-    ReleaseListen,
-    SettleListen,
+    ReleaseClaims,
+    SettleClaims,
+    StepNotOffered,
     StreakBroken,
     StreakExtended,
     StreakView,
 )
 
 STREAK_TIMER = "streak"
-REMEMBERED_SESSIONS = 128  # settled or released: enough for two full days
+REMEMBERED_PAYMENTS = 128  # settled or released: more than one a session of two full days
 KEPT_DAYS = 2  # after which an admission that nobody settled is given up
 
 Outcome: TypeAlias = Decision[ListenerEvent]
 
 
 class Admission(msgspec.Struct, frozen=True, array_like=True):
-    """A listen that is being paid: the day it counts to, and the most it may be paid."""
+    """Claims that are being paid: the day they count to, and the most they may be paid."""
 
     day: int
     allowance_minor: int
+    claims: int = 1
 
 
 class Policies(msgspec.Struct, frozen=True):
@@ -60,7 +70,10 @@ class Policies(msgspec.Struct, frozen=True):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A listener. `rewarded` and `paid_minor` are of `day`; `open` are admissions in payment."""
+    """A listener. `rewarded`, `paid_minor` and `refused` are of `day`.
+
+    open: admissions in payment, by payment.  refused: claims that were refused, none of which paid.
+    """
 
     user_id: str
     time_zone: str = "UTC"
@@ -70,6 +83,7 @@ class Listener(msgspec.Struct, frozen=True):
     open: dict[str, Admission] = {}
     done: tuple[str, ...] = ()
     streak: Streak = Streak()
+    refused: int = 0
 
 
 def initial(entity_id: str) -> Listener:
@@ -108,56 +122,51 @@ def view(policy: Policies, state: Listener, now_ms: int) -> StreakView:
     )
 
 
-def _admit(policy: Policies, state: Listener, command: AdmitListen, now_ms: int) -> Outcome:
-    _check(policy, command)
-    if command.session_id in state.open or command.session_id in state.done:
-        raise ListenKnown(session_id=command.session_id)
-    zone = streaks.zone_of(command.time_zone)
-    day = max(state.day, streaks.local_day(command.ended_at_ms, zone))
-    left = _left_minor(policy, state, day)
-    sessions = _sessions(state, day)
-    if sessions >= policy.reward.daily_sessions or left <= 0:
-        reason = "daily-amount" if left <= 0 else "daily-sessions"
-        refused = ListenNotAdmitted(command.session_id, state.user_id, day, reason, now_ms)
-        return Decision((refused,), refused)
-    highest = formula.highest_reward_minor(
-        policy.reward,
-        played_ms=command.played_ms,
-        tier=command.tier,
-        boost_bps=command.boost_bps,
-    )
-    admitted = ListenAdmitted(
-        session_id=command.session_id,
-        user_id=state.user_id,
-        device_id=command.device_id,
-        song_id=command.song_id,
-        artist_id=command.artist_id,
-        pool_id=command.pool_id,
-        played_ms=command.played_ms,
-        tier=command.tier,
-        boost_bps=command.boost_bps,
-        time_zone=command.time_zone,
+def _admit(policy: Policies, state: Listener, command: AdmitClaims, now_ms: int) -> Outcome:
+    _check(policy.reward, command)
+    if command.payment_id in state.open or command.payment_id in state.done:
+        raise ClaimKnown(payment_id=command.payment_id)
+    day = max(state.day, streaks.local_day(now_ms, streaks.zone_of(command.time_zone)))
+    refused = state.refused if day == state.day else 0
+    if refused >= policy.reward.daily_refused_claims:
+        raise ClaimsLimited(reason="daily-refused")
+    left_minor = _left_minor(policy, state, day)
+    places = policy.reward.daily_sessions - _sessions(state, day)
+    if places <= 0 or left_minor <= 0:
+        raise ClaimsLimited(reason="daily-amount" if left_minor <= 0 else "daily-sessions")
+    played_ms = command.played_ms[:places]
+    highest = sum(_highest_minor(policy.reward, command.tier, ms) for ms in played_ms)
+    admitted = ClaimsAdmitted(
+        payment_id=command.payment_id,
+        claims=len(played_ms),
         day=day,
-        allowance_minor=min(left, highest),
+        allowance_minor=min(left_minor, highest),
+        time_zone=command.time_zone,
         at_ms=now_ms,
     )
     return Decision((admitted,), admitted)
 
 
-def _check(policy: Policies, command: AdmitListen) -> None:
-    if command.played_ms <= 0 or command.ended_at_ms < 0:
-        raise BadListen("a listen lasts some time", field="played_ms")
-    if not BPS <= command.boost_bps <= policy.reward.max_boost_bps:
-        raise BadListen("the boost is out of range", field="boost_bps")
+def _check(policy: RewardPolicy, command: AdmitClaims) -> None:
+    if not 1 <= len(command.played_ms) <= MAX_CLAIMS:
+        raise BadClaims(most=MAX_CLAIMS)
+    if not all(ms in policy.claim_steps_ms for ms in command.played_ms):
+        raise StepNotOffered
 
 
-def _settle(policy: Policies, state: Listener, command: SettleListen, now_ms: int) -> Outcome:
-    admission = state.open.get(command.session_id)
+def _highest_minor(policy: RewardPolicy, tier: Tier, played_ms: int) -> int:
+    return formula.highest_reward_minor(policy, played_ms=played_ms, tier=tier, boost_bps=BPS)
+
+
+def _settle(policy: Policies, state: Listener, command: SettleClaims, now_ms: int) -> Outcome:
+    admission = state.open.get(command.payment_id)
     if admission is None:
-        raise ListenUnknown(session_id=command.session_id)
+        raise ClaimUnknown(payment_id=command.payment_id)
     if not 0 < command.reward_minor <= admission.allowance_minor:
-        raise BadListen("the reward is not within the allowance", field="reward_minor")
-    settled = ListenSettled(command.session_id, command.reward_minor, now_ms)
+        raise BadAmount("the reward is not within the allowance")
+    if not 1 <= command.claims <= admission.claims:
+        raise BadClaims("more was paid than was admitted", most=admission.claims)
+    settled = ClaimsSettled(command.payment_id, command.claims, command.reward_minor, now_ms)
     moved = _extend(policy.streak, state, admission.day, now_ms)
     after = state
     for event in (settled, *moved):
@@ -205,10 +214,12 @@ def _broken(state: Listener, after: Streak, now_ms: int) -> StreakBroken:
     )
 
 
-def _release(_policy: Policies, state: Listener, command: ReleaseListen, now_ms: int) -> Outcome:
-    if command.session_id not in state.open:
-        raise ListenUnknown(session_id=command.session_id)
-    return Decision((ListenReleased(command.session_id, command.reason, now_ms),))
+def _release(_policy: Policies, state: Listener, command: ReleaseClaims, now_ms: int) -> Outcome:
+    admission = state.open.get(command.payment_id)
+    if admission is None:
+        raise ClaimUnknown(payment_id=command.payment_id)
+    refused = min(max(0, command.refused), admission.claims)
+    return Decision((ClaimsReleased(command.payment_id, refused, now_ms),))
 
 
 def _check_streak(policy: Policies, state: Listener, _command: CheckStreak, now_ms: int) -> Outcome:
@@ -230,7 +241,7 @@ def _get(policy: Policies, state: Listener, _command: GetStreak, now_ms: int) ->
 
 def _sessions(state: Listener, day: int) -> int:
     """Sessions of a day that are rewarded, or about to be."""
-    open_ones = sum(admission.day == day for admission in state.open.values())
+    open_ones = sum(a.claims for a in state.open.values() if a.day == day)
     return open_ones + (state.rewarded if day == state.day else 0)
 
 
@@ -255,39 +266,44 @@ def _timer(policy: StreakPolicy, state: Listener) -> Remind:
 # --- facts --------------------------------------------------------------------------------------
 
 
-def _admitted(state: Listener, event: ListenAdmitted) -> Listener:
+def _admitted(state: Listener, event: ClaimsAdmitted) -> Listener:
     if event.day > state.day:
-        recent = {s: a for s, a in state.open.items() if a.day > event.day - KEPT_DAYS}
-        state = replace(state, day=event.day, rewarded=0, paid_minor=0, open=recent)
-    admission = Admission(event.day, event.allowance_minor)
+        recent = {p: a for p, a in state.open.items() if a.day > event.day - KEPT_DAYS}
+        state = replace(state, day=event.day, rewarded=0, paid_minor=0, refused=0, open=recent)
+    admission = Admission(event.day, event.allowance_minor, event.claims)
     return replace(
         state,
         time_zone=event.time_zone,
-        open={**state.open, event.session_id: admission},
+        open={**state.open, event.payment_id: admission},
     )
 
 
-def _closed(state: Listener, session_id: str) -> tuple[Listener, Admission | None]:
+def _closed(state: Listener, payment_id: str) -> tuple[Listener, Admission | None]:
     rest = dict(state.open)
-    admission = rest.pop(session_id, None)
-    done = (*state.done, session_id)[-REMEMBERED_SESSIONS:]
+    admission = rest.pop(payment_id, None)
+    done = (*state.done, payment_id)[-REMEMBERED_PAYMENTS:]
     return replace(state, open=rest, done=done), admission
 
 
-def _settled(state: Listener, event: ListenSettled) -> Listener:
-    state, admission = _closed(state, event.session_id)
+def _settled(state: Listener, event: ClaimsSettled) -> Listener:
+    state, admission = _closed(state, event.payment_id)
     if admission is None or admission.day != state.day:
         return state
     return replace(
-        state, rewarded=state.rewarded + 1, paid_minor=state.paid_minor + event.reward_minor
+        state,
+        rewarded=state.rewarded + event.claims,
+        paid_minor=state.paid_minor + event.reward_minor,
     )
 
 
-def _released(state: Listener, event: ListenReleased) -> Listener:
-    return _closed(state, event.session_id)[0]
+def _released(state: Listener, event: ClaimsReleased) -> Listener:
+    state, admission = _closed(state, event.payment_id)
+    if admission is None or admission.day != state.day:
+        return state
+    return replace(state, refused=state.refused + event.refused)
 
 
-def _not_admitted(state: Listener, _event: ListenNotAdmitted) -> Listener:
+def _unchanged(state: Listener, _event: ListenerEvent) -> Listener:
     return state
 
 
@@ -310,17 +326,20 @@ def _streak_broken(state: Listener, event: StreakBroken) -> Listener:
 
 
 _DECIDERS: dict[type, Callable[[Policies, Listener, Any, int], Outcome]] = {
-    AdmitListen: _admit,
-    SettleListen: _settle,
-    ReleaseListen: _release,
+    AdmitClaims: _admit,
+    SettleClaims: _settle,
+    ReleaseClaims: _release,
     CheckStreak: _check_streak,
     GetStreak: _get,
 }
 _CHANGES: dict[type, Callable[[Listener, Any], Listener]] = {
-    ListenAdmitted: _admitted,
-    ListenNotAdmitted: _not_admitted,
-    ListenSettled: _settled,
-    ListenReleased: _released,
+    ClaimsAdmitted: _admitted,
+    ClaimsSettled: _settled,
+    ClaimsReleased: _released,
     StreakExtended: _extended,
     StreakBroken: _streak_broken,
+    ListenAdmitted: _unchanged,
+    ListenNotAdmitted: _unchanged,
+    ListenSettled: _unchanged,
+    ListenReleased: _unchanged,
 }

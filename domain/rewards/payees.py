@@ -53,7 +53,7 @@ def decide(policy: RewardPolicy, state: Payee, command: PayeeCommand, now_ms: in
         raise BadAmount
     credited = PayeeCredited(
         state.payee_id,
-        command.session_id,
+        command.credit_id,
         command.amount_minor,
         state.accrued_minor + command.amount_minor,
         state.payouts + 1,

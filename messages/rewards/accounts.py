@@ -11,6 +11,7 @@ STREAM = "rewards"
 CURRENCY = "VIBES"
 TREASURY = account("outside", "treasury", "issue", CURRENCY)
 PURPOSE_REWARD = "listen-reward"
+PURPOSE_SHARE = "artist-share"
 PURPOSE_FUNDING = "pool-funding"
 PURPOSE_PAYOUT = "reward-payout"
 PURPOSE_RETURN = "pool-return"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from messages.errors import Conflict, Invalid, NotFound
+from messages.errors import Conflict, Forbidden, Invalid, Limited, NotFound
 
 
 class PoolNotFound(NotFound):
@@ -23,6 +23,12 @@ class PoolClosed(Conflict):
     code = "reward-pool-closed"
 
 
+class PoolDepleted(Conflict):
+    """This reward pool cannot pay in full; claim again once it is funded."""
+
+    code = "reward-pool-depleted"
+
+
 class BadPool(Invalid):
     """A fact about the reward pool is out of range."""
 
@@ -41,13 +47,88 @@ class BadListen(Invalid):
     code = "listen-invalid"
 
 
-class ListenKnown(Conflict):
-    """This listen was admitted before."""
+class EpochNotFound(NotFound):
+    """The pool has no such reward epoch."""
 
-    code = "listen-known"
+    code = "reward-epoch-not-found"
 
 
-class ListenUnknown(NotFound):
-    """This listen was not admitted, or is settled."""
+# --- claims -------------------------------------------------------------------------------------
 
-    code = "listen-unknown"
+
+class BadSignals(Invalid):
+    """The public signals are six decimal numbers below the order of the BN254 scalar field."""
+
+    code = "claim-signals-malformed"
+
+
+class BadClaims(Invalid):
+    """A request holds at least one claim, and no more than the limit."""
+
+    code = "claim-count-invalid"
+
+
+class NotYourRecipient(Forbidden):
+    """The proof pays somebody else: its recipient is not you."""
+
+    code = "claim-not-your-recipient"
+
+
+class GapNotOffered(Invalid):
+    """The proof is about another longest gap than the policy's; `max_gap_ms` is the policy's."""
+
+    code = "claim-gap-not-offered"
+
+
+class StepNotOffered(Invalid):
+    """The proof's shortest played time is none of the policy's steps."""
+
+    code = "claim-step-not-offered"
+
+
+class UnknownProofKey(Invalid):
+    """There is no verification key of this version."""
+
+    code = "claim-key-unknown"
+
+
+class EpochNotOpen(Conflict):
+    """Listens of this epoch can no longer be claimed, or the pool has no such epoch."""
+
+    code = "claim-epoch-not-open"
+
+
+class UnknownRoot(Conflict):
+    """The tree of this pool and epoch never had this root."""
+
+    code = "claim-root-unknown"
+
+
+class AlreadyClaimed(Conflict):
+    """This listen was claimed before: its nullifier is spent."""
+
+    code = "claim-already-paid"
+
+
+class ProofInvalid(Invalid):
+    """The proof does not hold; `verdict` says why."""
+
+    code = "claim-proof-invalid"
+
+
+class ClaimsLimited(Limited):
+    """A limit of the day is reached; `reason` says which."""
+
+    code = "claim-limit-reached"
+
+
+class ClaimKnown(Conflict):
+    """This payment was admitted before."""
+
+    code = "claim-payment-known"
+
+
+class ClaimUnknown(NotFound):
+    """This payment was not admitted, or is settled."""
+
+    code = "claim-payment-unknown"

@@ -1,4 +1,4 @@
-"""Listeners: the daily limits that a listen must pass, and streaks."""
+"""Listeners: the daily limits that claims must pass, and streaks."""
 
 from __future__ import annotations
 
@@ -7,35 +7,39 @@ from typing import TypeAlias
 import msgspec
 
 from messages.listening import Tier
+from messages.rewards.retired import (
+    ListenAdmitted,
+    ListenNotAdmitted,
+    ListenReleased,
+    ListenSettled,
+)
 
 
-class AdmitListen(msgspec.Struct, frozen=True, tag=True):
-    """Let an eligible listen through the listener's daily limits, once per session."""
+class AdmitClaims(msgspec.Struct, frozen=True, tag=True):
+    """Let claims through the recipient's daily limits; as many of the first as fit.
 
-    session_id: str
-    device_id: str
-    song_id: str
-    artist_id: str
-    pool_id: str
-    played_ms: int
-    ended_at_ms: int
+    played_ms: the public minimum of each.  time_zone: of the recipient, as it is now.
+    """
+
+    payment_id: str
+    played_ms: tuple[int, ...]
     tier: Tier
-    boost_bps: int
     time_zone: str
 
 
-class SettleListen(msgspec.Struct, frozen=True, tag=True):
-    """An admitted listen was paid `reward_minor`."""
+class SettleClaims(msgspec.Struct, frozen=True, tag=True):
+    """Of an admitted payment, `claims` were paid `reward_minor` in all; the rest is free again."""
 
-    session_id: str
+    payment_id: str
+    claims: int
     reward_minor: int
 
 
-class ReleaseListen(msgspec.Struct, frozen=True, tag=True):
-    """An admitted listen was not paid: its place in the daily limits is free again."""
+class ReleaseClaims(msgspec.Struct, frozen=True, tag=True):
+    """Nothing of an admitted payment was paid, and `refused` of its claims were refused."""
 
-    session_id: str
-    reason: str
+    payment_id: str
+    refused: int
 
 
 class CheckStreak(msgspec.Struct, frozen=True, tag=True):
@@ -48,7 +52,7 @@ class GetStreak(msgspec.Struct, frozen=True, tag=True):
     """Query: the streak and what is left of today's limits."""
 
 
-ListenerCommand: TypeAlias = AdmitListen | SettleListen | ReleaseListen | CheckStreak | GetStreak
+ListenerCommand: TypeAlias = AdmitClaims | SettleClaims | ReleaseClaims | CheckStreak | GetStreak
 
 
 class StreakView(msgspec.Struct, frozen=True, tag=True):
@@ -70,47 +74,34 @@ class StreakView(msgspec.Struct, frozen=True, tag=True):
     left_today_minor: int
 
 
-class ListenAdmitted(msgspec.Struct, frozen=True, tag=True):
-    """Public: a listen may be paid up to `allowance_minor`, which is reserved until it settles."""
+class ClaimsAdmitted(msgspec.Struct, frozen=True, tag=True):
+    """Journal only, and the answer: the first `claims` may be paid up to `allowance_minor`.
 
-    session_id: str
-    user_id: str
-    device_id: str
-    song_id: str
-    artist_id: str
-    pool_id: str
-    played_ms: int
-    tier: Tier
-    boost_bps: int
-    time_zone: str
+    Both are reserved until the payment is settled or released, or its day is long over.
+    """
+
+    payment_id: str
+    claims: int
     day: int
     allowance_minor: int
+    time_zone: str
     at_ms: int
 
 
-class ListenNotAdmitted(msgspec.Struct, frozen=True, tag=True):
-    """Public: a limit of the day is reached. reason: daily-sessions, daily-amount."""
-
-    session_id: str
-    user_id: str
-    day: int
-    reason: str
-    at_ms: int
-
-
-class ListenSettled(msgspec.Struct, frozen=True, tag=True):
+class ClaimsSettled(msgspec.Struct, frozen=True, tag=True):
     """Journal only."""
 
-    session_id: str
+    payment_id: str
+    claims: int
     reward_minor: int
     at_ms: int
 
 
-class ListenReleased(msgspec.Struct, frozen=True, tag=True):
+class ClaimsReleased(msgspec.Struct, frozen=True, tag=True):
     """Journal only."""
 
-    session_id: str
-    reason: str
+    payment_id: str
+    refused: int
     at_ms: int
 
 
@@ -139,15 +130,16 @@ class StreakBroken(msgspec.Struct, frozen=True, tag=True):
 
 
 ListenerEvent: TypeAlias = (
-    ListenAdmitted
+    ClaimsAdmitted
+    | ClaimsSettled
+    | ClaimsReleased
+    | StreakExtended
+    | StreakBroken
+    | ListenAdmitted
     | ListenNotAdmitted
     | ListenSettled
     | ListenReleased
-    | StreakExtended
-    | StreakBroken
 )
 
-ListenerAnswer: TypeAlias = StreakView | ListenAdmitted | ListenNotAdmitted
-PUBLIC_LISTENER_EVENTS = frozenset(
-    {ListenAdmitted, ListenNotAdmitted, StreakExtended, StreakBroken}
-)
+ListenerAnswer: TypeAlias = StreakView | ClaimsAdmitted
+PUBLIC_LISTENER_EVENTS = frozenset({StreakExtended, StreakBroken})

@@ -8,9 +8,9 @@ import msgspec
 
 
 class CreditPayee(msgspec.Struct, frozen=True, tag=True):
-    """`amount_minor` of a listen arrived on the payee's accrued account."""
+    """`amount_minor` arrived on the payee's accrued account, by a payment or an artist's share."""
 
-    session_id: str
+    credit_id: str
     amount_minor: int
 
 
@@ -33,7 +33,8 @@ class PayeeCredited(msgspec.Struct, frozen=True, tag=True):
     """Journal only. `payout` is the number of the payout that this credit will be part of."""
 
     payee_id: str
-    session_id: str
+    # In journals under the name that it had when every credit was a session's.
+    credit_id: str = msgspec.field(name="session_id")
     amount_minor: int
     accrued_minor: int
     payout: int

@@ -1,4 +1,4 @@
-"""Reward pools: funded through the ledger, they pay listens on an epoch's schedule."""
+"""Reward pools: funded through the ledger, they pay proved listens on an epoch's schedule."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from typing import TypeAlias
 import msgspec
 
 from messages.listening import Tier
+from messages.rewards.claims import (
+    ClaimsDecided,
+    PayClaims,
+    ProofRejected,
+    ProofVerified,
+    RewardPaid,
+)
+from messages.rewards.retired import ListenRewardRefused
 
 
 class PoolStatus(StrEnum):
@@ -35,18 +43,20 @@ class FundPool(msgspec.Struct, frozen=True, tag=True):
     amount_minor: int
 
 
-class PayListen(msgspec.Struct, frozen=True, tag=True):
-    """Pay an admitted listen, at most `allowance_minor`. Answered by facts, never by a Refusal."""
+class AddListen(msgspec.Struct, frozen=True, tag=True):
+    """An eligible listen: its leaves join the epoch's tree, its artist gets the share at once.
 
-    session_id: str
-    user_id: str
-    device_id: str
-    song_id: str
+    leaves: decimal, in the order of the session's stretches; none if it cannot be claimed.
+    share_id: names the artist's credit without naming the session.
+    """
+
+    share_id: str
+    leaves: tuple[str, ...]
     artist_id: str
+    song_id: str
     played_ms: int
     tier: Tier
     boost_bps: int
-    allowance_minor: int
 
 
 class ClosePool(msgspec.Struct, frozen=True, tag=True):
@@ -59,7 +69,7 @@ class GetPool(msgspec.Struct, frozen=True, tag=True):
     """Query: the pool as it stands."""
 
 
-PoolCommand: TypeAlias = OpenPool | FundPool | PayListen | ClosePool | GetPool
+PoolCommand: TypeAlias = OpenPool | FundPool | AddListen | PayClaims | ClosePool | GetPool
 
 
 class PoolView(msgspec.Struct, frozen=True, tag=True):
@@ -106,34 +116,34 @@ class RewardPoolFunded(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-class RewardPaid(msgspec.Struct, frozen=True, tag=True):
-    """Public: a pool paid a listen into the listener's accrued balance."""
+class ListenAdded(msgspec.Struct, frozen=True, tag=True):
+    """Journal only, and the answer: what an eligible listen brought.
+
+    first_index: of its leaves in the epoch's tree, whose root is now `root` (decimal).
+    share_minor: what its artist got; 0 where the pool could not pay it in full.
+    """
 
     pool_id: str
-    session_id: str
-    user_id: str
-    device_id: str
-    song_id: str
-    reward_minor: int
-    played_ms: int
-    multiplier_bps: int
-    tier_bps: int
-    long_bps: int
-    boost_bps: int
-    capped: bool
-    policy_version: int
+    epoch: int
+    first_index: int
+    leaves: tuple[str, ...]
+    root: str
+    share_minor: int
     at_ms: int
 
 
 class ArtistShareAccrued(msgspec.Struct, frozen=True, tag=True):
-    """Public: the artist's share, on top of the listener's reward."""
+    """Public: the artist's share of an eligible listen, whoever listened and whether it is claimed.
+
+    Facts from before proofs have no share id.
+    """
 
     pool_id: str
-    session_id: str
     artist_id: str
     song_id: str
     share_minor: int
     at_ms: int
+    share_id: str = ""
 
 
 class PoolDrawn(msgspec.Struct, frozen=True, tag=True):
@@ -144,16 +154,6 @@ class PoolDrawn(msgspec.Struct, frozen=True, tag=True):
     balance_minor: int
     spent_minor: int
     multiplier_bps: int
-    at_ms: int
-
-
-class ListenRewardRefused(msgspec.Struct, frozen=True, tag=True):
-    """Public: the pool did not pay. reason: pool-not-open, pool-depleted, nothing-to-pay."""
-
-    pool_id: str
-    session_id: str
-    user_id: str
-    reason: str
     at_ms: int
 
 
@@ -177,23 +177,27 @@ PoolEvent: TypeAlias = (
     RewardPoolOpened
     | PoolEpochStarted
     | RewardPoolFunded
-    | RewardPaid
+    | ListenAdded
     | ArtistShareAccrued
+    | ProofVerified
+    | ProofRejected
+    | RewardPaid
     | PoolDrawn
-    | ListenRewardRefused
     | RewardPoolDepleted
     | RewardPoolClosed
+    | ListenRewardRefused
 )
 
-PoolAnswer: TypeAlias = PoolView | RewardPaid | ListenRewardRefused
+PoolAnswer: TypeAlias = PoolView | ListenAdded | ClaimsDecided
 PUBLIC_POOL_EVENTS = frozenset(
     {
         RewardPoolOpened,
         RewardPoolFunded,
-        RewardPaid,
         ArtistShareAccrued,
+        ProofVerified,
+        ProofRejected,
+        RewardPaid,
         PoolDrawn,
-        ListenRewardRefused,
         RewardPoolDepleted,
         RewardPoolClosed,
     }

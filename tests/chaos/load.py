@@ -7,6 +7,7 @@ and what the engine holds must be the same.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 
 from demo.client import Api, Realtime, Refused, open_realtime
+from simulators.proofs import VERSION, Prover, scalar
 
 PATIENCE_S = 180.0
 PAUSE_S = 0.2
@@ -58,14 +60,23 @@ class Funder:
 
 
 class Fan:
-    """Listens to a short song again and again; its connection is opened as often as needed."""
+    """Listens to a short song and claims, again and again; reconnects as often as needed.
 
-    def __init__(self, url: str, name: str, song: dict[str, Any]) -> None:
+    Its claims are proved by the test key's trapdoor: real proofs of what was never listened to,
+    on roots that the tree really has.
+    """
+
+    def __init__(
+        self, url: str, name: str, song: dict[str, Any], pool_id: str, prover: Prover
+    ) -> None:
         self._url = url
         self._name = name
         self._song = song
+        self._pool_id = pool_id
+        self._prover = prover
         self.user = ""
         self.ended: dict[str, dict[str, Any]] = {}
+        self.claimed: dict[str, dict[str, Any]] = {}
         self.reconnects = 0
 
     async def run(self, done: Done) -> None:
@@ -77,11 +88,39 @@ class Fan:
                 body = {"username": self.user, "email": f"{self.user}@example.org"}
                 await api.post("/users", {**body, "password": PASSWORD}, key=f"new-{self.user}")
                 line = _Line(self, api, stack)
+                await self._identify(line, api)
                 for number in range(SESSIONS_A_USER):
                     if done():
                         return
                     await self._session(line, number)
+                    await self._claim(line, api, number)
             generation += 1
+
+    async def _identify(self, line: _Line, api: Api) -> None:
+        commitment = {"commitment": str(scalar(self.user))}
+        await line.send(lambda: api.put("/users/me/identity", commitment))
+
+    async def _claim(self, line: _Line, api: Api, number: int) -> None:
+        """Claim something once the tree has leaves; what was acknowledged is remembered."""
+        pool = f"/reward-pools/{self._pool_id}"
+        epoch = (await line.send(lambda: api.get(pool)))["epoch"]
+        tree = await line.send(lambda: api.get(f"{pool}/epochs/{epoch}"))
+        if tree["root"] is None:
+            return
+        terms = await line.send(lambda: api.get("/rewards/claims/terms"))
+        nullifier, recipient = scalar("spent", self.user, number), uuid.UUID(api.user_id).int
+        shortest = min(terms["steps_ms"])
+        signals = [nullifier, int(tree["root"]), shortest, terms["max_gap_ms"], recipient, epoch]
+        body = {
+            "pool_id": self._pool_id,
+            "key_version": VERSION,
+            "proof": await asyncio.to_thread(self._prover.prove, signals),
+            "public_signals": [str(value) for value in signals],
+        }
+        key = f"{self.user}-claim-{number}"
+        paid = await line.send(lambda: api.post("/rewards/claims", body, key=key))
+        assert paid["nullifier"] == str(nullifier)
+        self.claimed[str(nullifier)] = paid
 
     async def _session(self, line: _Line, number: int) -> None:
         device = {"device_id": "chaos"}
@@ -117,8 +156,17 @@ class _Line:
             realtime = await self._open()
             return await realtime.call(operation, params, key)
 
+        return await self.send(ask, connect=False)
+
+    async def send(self, ask: Callable[[], Awaitable[Any]], connect: bool = True) -> Any:
+        """What `ask` returns in the end. `connect`: it needs a signed-in user, seen to here."""
+
+        async def signed_in() -> Any:
+            await self._open()
+            return await ask()
+
         async with asyncio.timeout(PATIENCE_S):
-            return await self._until_answered(ask)
+            return await self._until_answered(signed_in if connect else ask)
 
     async def _until_answered(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         while True:

@@ -21,7 +21,9 @@ import psutil
 import pytest
 
 from demo.client import Api
+from messages.keys import derive_id
 from messages.rewards import pool_channel
+from simulators.proofs import Prover
 from tests import audio_files
 from tests.chaos.load import PATIENCE_S, Fan, Funder
 from tests.integration.realtime_support import Follower
@@ -34,10 +36,17 @@ NEXT_ENGINE = "starting another"
 ROUND_S = 60.0
 # What is killed, and how often of a hundred. A node's death costs all of Ray, so it is rarer.
 TARGETS = {"actor": 30, "replica": 25, "valkey": 20, "postgres": 17, "node": 8}
-EFFECTS = """
-select s.session_id::text as session_id,
-    (select count(*) from rewards.credits c where c.session_id = s.session_id) as credits
-from listening.sessions s where s.session_id = any($1::uuid[])"""
+SHARES = """
+select credit_id::text as share, count(*) as credits from rewards.credits
+where credit_id = any($1::uuid[]) group by credit_id"""
+LEAVES = (
+    "select coalesce(sum(cardinality(leaves)), 0)::bigint from listening.folds where pool_id = $1"
+)
+TREES = "select count(*) from rewards.leaves where pool_id = $1"
+CLAIMS = """
+select n.nullifier, n.payment_id::text as payment_id, c.amount_minor
+from rewards.nullifiers n left join rewards.credits c on c.credit_id = n.payment_id
+where n.pool_id = $1"""
 PAID = "select coalesce(sum(amount_minor), 0)::bigint from rewards.credits where pool_id = $1"
 SHOWN = "select event_id::text from bus.outbox where channels @> array[$1::text]"
 DEAD = "select error from bus.dead_letters where id > $1"
@@ -53,7 +62,13 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("chaos")
-    with run_system(folder, VIBESTREAM_BEAT_INTERVAL_MS="250") as started:
+    keys = Prover().write_artifacts(folder / "keys")
+    variables = {
+        "VIBESTREAM_BEAT_INTERVAL_MS": "250",
+        "VIBESTREAM_TEST_PROOF_KEYS": str(keys),
+        "VIBESTREAM_ENVIRONMENT": "test",
+    }
+    with run_system(folder, **variables) as started:
         yield started
 
 
@@ -70,7 +85,8 @@ async def _rounds(running: Running, folder: Path) -> None:
     song = await _publish(running, folder, password)
     async with Api(running.url) as anyone:
         [pool] = (await anyone.get("/reward-pools"))["items"]
-    fans = [Fan(running.url, f"fan-{n}", song) for n in range(FANS)]
+    prover, pool_id = Prover(), pool["pool_id"]
+    fans = [Fan(running.url, f"fan-{n}", song, pool_id, prover) for n in range(FANS)]
     funders = [Funder(running.url, f"f{n}", pool["pool_id"], password) for n in range(FUNDERS)]
     follower = Follower((pool_channel(pool["pool_id"]),))
     earlier = await _written(running, pool)
@@ -87,10 +103,15 @@ async def _rounds(running: Running, folder: Path) -> None:
         await asyncio.gather(*clients)
     funded = sum(sum(funder.acknowledged_minor) for funder in funders)
     ended = {session_id: view for fan in fans for session_id, view in fan.ended.items()}
-    print(f"chaos: {dict(killed)}, {len(ended)} sessions, {funded} minor")  # noqa: T201
+    claimed = {nullifier: paid for fan in fans for nullifier, paid in fan.claimed.items()}
+    print(  # noqa: T201
+        f"chaos: {dict(killed)}, {len(ended)} sessions, {len(claimed)} claims, {funded} minor"
+    )
     assert ended
+    assert claimed
     assert funded
-    await _check_effects(running, ended)
+    await _check_shares(running, pool, ended)
+    await _check_claims(running, pool, claimed)
     await _check_balance(running, pool, funded)
     await _check_shown(running, pool, earlier, follower)
     following.cancel()
@@ -159,21 +180,38 @@ async def _written(running: Running, pool: dict[str, Any]) -> set[str]:
     return {row["event_id"] for row in rows}
 
 
-async def _check_effects(running: Running, ended: dict[str, dict[str, Any]]) -> None:
-    """A session that counted was credited once to its listener and once to its artist."""
-    wanted = {session_id: 2 if view["counted"] else 0 for session_id, view in ended.items()}
-    assert 2 in wanted.values(), "no session counted"
-    effects: dict[str, int] = {}
+async def _check_shares(
+    running: Running, pool: dict[str, Any], ended: dict[str, dict[str, Any]]
+) -> None:
+    """A session that counted gave its artist one share, and the tree each of its leaves once."""
+    counted = {session_id: view["counted"] for session_id, view in ended.items()}
+    assert any(counted.values()), "no session counted"
+    shares = {derive_id("artist-share", session_id): yes for session_id, yes in counted.items()}
+    wanted = {share: 1 for share, yes in shares.items() if yes}
+    found: dict[str, int] = {}
     try:
         async with asyncio.timeout(90):  # the process may still be under way
-            while effects != wanted:
+            while found != wanted:
                 await asyncio.sleep(0.5)
-                rows = await _fetch(running, EFFECTS, list(ended))
-                effects = {row["session_id"]: row["credits"] for row in rows}
+                rows = await _fetch(running, SHARES, list(shares))
+                found = {row["share"]: row["credits"] for row in rows}
     except TimeoutError:
-        wrong = {s: (effects.get(s), wanted[s]) for s in wanted if effects.get(s) != wanted[s]}
-        pytest.fail(f"session: (credits, wanted): {wrong}")
+        wrong = {s: (found.get(s), wanted.get(s)) for s in shares if found.get(s) != wanted.get(s)}
+        pytest.fail(f"share: (credits, wanted): {wrong}")
+    [[leaves]] = await _fetch(running, LEAVES, pool["pool_id"])
+    [[in_trees]] = await _fetch(running, TREES, pool["pool_id"])
+    assert in_trees == leaves >= len(wanted)
     assert await _fetch(running, DEAD, 0) == []
+
+
+async def _check_claims(
+    running: Running, pool: dict[str, Any], claimed: dict[str, dict[str, Any]]
+) -> None:
+    """What was spent is what was acknowledged, each for its own payment of that amount."""
+    rows = await _fetch(running, CLAIMS, pool["pool_id"])
+    spent = {row["nullifier"]: (row["payment_id"], row["amount_minor"]) for row in rows}
+    told = {n: (paid["payment_id"], paid["amount_minor"]) for n, paid in claimed.items()}
+    assert spent == told
 
 
 async def _check_balance(running: Running, pool: dict[str, Any], funded: int) -> None:

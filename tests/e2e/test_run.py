@@ -13,6 +13,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from demo.prover import why_missing
 from demo.story import MUSIC, tell_story
 from tests.running_system import Running, run_system
 
@@ -38,26 +39,30 @@ def _register(running: Running, name: str, key: str) -> httpx.Response:
     return httpx.post(f"{running.url}/api/v1/users", json=body, headers=headers, timeout=30)
 
 
-def test_a_listen_on_real_music_is_rewarded(running: Running) -> None:
-    """A song of seven seconds, so that half of it counts soon."""
+@pytest.mark.skipif(bool(why_missing()), reason=why_missing() or "the prover is there")
+def test_a_listen_on_real_music_is_proved_and_rewarded(running: Running) -> None:
+    """A song of seven seconds, so that half of it counts soon; a real proof, made in node."""
     running.wait_ready()
     told: list[str] = []
     song = MUSIC / "calm-acoustic-1.opus"
-    outcome = asyncio.run(tell_story(running.url, told.append, song=song, seconds=5))
+    outcome = asyncio.run(tell_story(running.url, told.append, song=song, seconds=5.8))
     seen = [event["type"] for event in outcome.events]
     for expected in ("ListeningStarted", "ListenCounted", "RewardPaid", "StreakExtended"):
         assert expected in seen, (expected, told)
     assert outcome.session["counted"]
     assert len({event["id"] for event in outcome.events}) == len(outcome.events)
     [reward] = outcome.rewards
-    # Half a VIBES a minute, at a multiplier between a tenth and two.
-    played_ms = outcome.session["played_ms"]
-    assert 50_000 * played_ms // 60_000 <= reward["amount_minor"] <= 10**6 * played_ms // 60_000 + 1
+    # Half a VIBES a minute, at a multiplier between a tenth and two, for the step that was proved.
+    assert reward["claims"] == 1
+    assert 50_000 * 5_000 // 60_000 <= reward["amount_minor"] <= 10**6 * 5_000 // 60_000 + 1
+    [paid] = [event["data"] for event in outcome.events if event["type"] == "RewardPaid"]
+    assert [claim["min_played_ms"] for claim in paid["claims"]] == [5_000]
+    assert outcome.session["session_id"] not in str(paid), "the payment names the session"
     assert outcome.streak["days"] == 1
     [accrued] = [b["amount_minor"] for b in outcome.balances if b["purpose"] == "accrued"]
     assert accrued == reward["amount_minor"]
     royalties = [b["amount_minor"] for b in outcome.artist_balances if b["role"] == "artist"]
-    assert sum(royalties) == reward["amount_minor"] // 10
+    assert sum(royalties) > 0
     verified = running.operator("verify")
     assert (verified.returncode, verified.stdout) == (0, "The ledger is in balance.\n")
 
@@ -75,7 +80,8 @@ def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> 
     song = MUSIC / "calm-acoustic-1.opus"
     outcome = asyncio.run(tell_story(running.url, tell, song=song, seconds=10))
     assert outcome.session["counted"], told
-    assert len(outcome.rewards) == 1
+    assert outcome.session["claimable"] is not bool(why_missing())
+    assert len(outcome.rewards) == (0 if why_missing() else 1)
 
 
 def test_readiness_and_metrics_name_every_process(running: Running) -> None:

@@ -1,7 +1,8 @@
 """Each event's JSON is pinned: journals and streams hold it for ever.
 
 A change that breaks one of these files breaks what is stored. Add a field with a default instead,
-keep the old file as it is, and pin the new form beside it (`Event.2.json`).
+keep the old file as it is, and pin the new form beside it (`Event.2.json`). What is written is the
+newest form; every form is read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ KINDS = {
     for kind in typing.get_args(union)
 }
 # A value for each field, by its name or else its type.
-NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5}
+NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5, "credit_id": 5}
 TYPED = {bool: True, bytes: b"\x00\xff" * 16, Tier: Tier.PREMIUM, EndReason: EndReason.STALE}
 
 
@@ -41,6 +42,10 @@ def value(name: str, hint: typing.Any, place: int) -> object:
         return f"0197a000-0000-7000-8000-{NAMED[name]:012d}"
     if hint in TYPED:
         return TYPED[hint]
+    if typing.get_origin(hint) is tuple and issubclass(typing.get_args(hint)[0], msgspec.Struct):
+        return (sample(typing.get_args(hint)[0]),)
+    if hint == str | None:
+        return "some " + name
     if hint is int:
         return 1_790_000_000_000 + place if name.endswith("at_ms") else 1_000 + place
     return "some " + name if hint is str else ("one", "two")
@@ -48,11 +53,18 @@ def value(name: str, hint: typing.Any, place: int) -> object:
 
 @pytest.mark.parametrize(("context", "kind"), KINDS, ids=lambda v: getattr(v, "__name__", v))
 def test_an_event_is_written_as_it_always_was(context: str, kind: type[msgspec.Struct]) -> None:
-    golden = FOLDER / context / f"{kind.__name__}.json"
+    golden = newest(context, kind.__name__)
     written = json.loads(msgspec.json.encode(sample(kind)))
     assert written["type"] == kind.__name__
     assert golden.exists(), f"pin it: {json.dumps(written)}"
     assert written == json.loads(golden.read_text(encoding="utf-8"))
+
+
+def newest(context: str, name: str) -> Path:
+    """The file of the form with the highest number; the first has none."""
+    forms = (FOLDER / context).glob(f"{name}.*.json")
+    last = max(forms, key=lambda path: int(path.suffixes[0][1:]), default=None)
+    return last or FOLDER / context / f"{name}.json"
 
 
 FILES = sorted(path for context in UNIONS for path in (FOLDER / context).glob("*.json"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from actors.listening import ListeningKind
+from actors.proof_verifier import ProofVerifier
 from actors.reward_saga import RewardListenHandler
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.handle import Handle
@@ -26,12 +28,27 @@ from actors.runtime.placement import assign
 from actors.runtime.transport_local import LocalTransport
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
+from deployments.composition.kernels import load_hashes
 from domain.policy import ListeningPolicy, RewardPolicy
 from domain.rewards.listeners import Policies
-from messages.keys import derive_key
-from messages.listening import Beat, EndListening, SessionView
-from messages.rewards import TREASURY, FundPool, OpenPool
-from storage import ledger, placement
+from domain.statement import element_of
+from kernels import groth16
+from messages.keys import derive_id, derive_key
+from messages.listening import Beat, EndListening, SessionView, Tier
+from messages.rewards import (
+    TREASURY,
+    AdmitClaims,
+    Claim,
+    ClaimsAdmitted,
+    ClaimsDecided,
+    FundPool,
+    GetPool,
+    OpenPool,
+    PayClaims,
+    PoolView,
+)
+from simulators.proofs import VERSION, Prover
+from storage import ledger, placement, rewards_claims
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
 from tests.integration.bus_support import QUICK
@@ -45,11 +62,27 @@ READ_ALL = """
 select stream, type, entity_id, channels, body from bus.outbox order by xid, id"""
 
 
+@cache
+def prover() -> Prover:
+    """Proves whatever it is asked to, under the test key that `kinds` verify with."""
+    return Prover()
+
+
+@cache
+def verifier() -> ProofVerifier:
+    """Verifies in earnest, under the test key."""
+    key = groth16.parse_key(prover().verification_key())
+    made = ProofVerifier({VERSION: key}, secrets.token_bytes)
+    made.warm()
+    load_hashes()
+    return made
+
+
 def kinds() -> list[EntityKind[Any, Any, Any]]:
     policy = RewardPolicy()
     return [
         ListeningKind(ListeningPolicy()),
-        PoolsKind(policy),
+        PoolsKind(policy, verifier()),
         ListenersKind(Policies(reward=policy)),
         PayeesKind(policy),
     ]
@@ -93,6 +126,54 @@ class World:
         ended: SessionView = await self.ask("listening", entity, EndListening(view.session_id))
         return ended
 
+    async def signals(
+        self, nullifier: int, user: str = USER, pool_id: str = POOL, **changes: int
+    ) -> tuple[str, ...]:
+        """Signals of a claim on the pool's present tree, once it has a leaf."""
+        view: PoolView = await self.ask("pools", pool_id, GetPool())
+        epoch = changes.pop("epoch", view.epoch)
+        row = await rewards_claims.get_epoch(self.pool, pool_id, epoch)
+        facts = {
+            "nullifier": nullifier,
+            "root": int(row.root) if row and row.root else 0,
+            "min_played_ms": 60_000,
+            "max_gap_ms": RewardPolicy().max_gap_ms,
+            "recipient": element_of(user),
+            "epoch": epoch,
+        }
+        return tuple(str(value) for value in {**facts, **changes}.values())
+
+    async def grown(self, leaves: int, pool_id: str = POOL) -> None:
+        """Wait until the pool's present tree has so many leaves."""
+
+        async def there() -> bool:
+            view: PoolView = await self.ask("pools", pool_id, GetPool())
+            row = await rewards_claims.get_epoch(self.pool, pool_id, view.epoch)
+            return row is not None and row.leaves >= leaves
+
+        await until(there)
+
+    async def claim(
+        self, *signals: tuple[str, ...], user: str = USER, tier: Tier = Tier.FREE, **changes: Any
+    ) -> ClaimsDecided:
+        """What a gateway does with claims: admission, then payment."""
+        pool_id = changes.pop("pool_id", POOL)
+        payment_id = derive_id("test-payment", next(self.keys))
+        played_ms = tuple(int(claim[2]) for claim in signals)
+        admitted: ClaimsAdmitted = await self.ask(
+            "listeners", user, AdmitClaims(payment_id, played_ms, tier, "Europe/Madrid")
+        )
+        facts: dict[str, Any] = {
+            "payment_id": payment_id,
+            "user_id": user,
+            "tier": tier,
+            "allowance_minor": admitted.allowance_minor,
+            "key_version": VERSION,
+            "claims": tuple(proved(claim) for claim in signals[: admitted.claims]),
+        }
+        decided: ClaimsDecided = await self.ask("pools", pool_id, PayClaims(**{**facts, **changes}))
+        return decided
+
     async def balances(self, *codes: str) -> list[int]:
         async with self.pool.acquire() as connection:
             held = await ledger.balances(connection, codes)
@@ -115,6 +196,12 @@ class World:
         """The ledger sums to zero and no balance differs from its postings."""
         async with self.pool.acquire() as connection:
             assert await ledger.verify(connection) == []
+
+
+def proved(signals: tuple[str, ...], chance: str = "") -> Claim:
+    """A claim with a proof of its signals."""
+    proof = prover().prove([int(value) for value in signals], chance)
+    return Claim(msgspec.json.encode(proof), signals)
 
 
 @asynccontextmanager

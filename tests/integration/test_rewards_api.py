@@ -147,10 +147,14 @@ async def test_what_a_listener_sees_of_the_own_listens(api: Api, world: World) -
     empty = (await get(api, "users/me/streak")).json()
     assert (empty["days"], empty["last_day"], empty["keep_until_ms"]) == (0, None, None)
 
-    await world.listen(1, 60, user=user_id, pool_id=pool_id)
-    await world.listen(2, 5, user=user_id, pool_id=pool_id)
+    mine: dict[str, Any] = {"user": user_id, "pool_id": pool_id}
+    await world.listen(1, 60, commitment="77", **mine)
+    await world.listen(2, 5, commitment="77", **mine)
+    await world.grown(1, pool_id)
+    first_paid = await world.claim(await world.signals(1, **mine), **mine)
     world.now_ms += DAY_MS
-    await world.listen(3, 100, user=user_id, pool_id=pool_id)
+    await world.listen(3, 100, commitment="77", **mine)
+    second_paid = await world.claim(await world.signals(3, min_played_ms=90_000, **mine), **mine)
     await api.sign_in()  # the access token lasts a quarter of an hour
 
     async def both_paid() -> bool:
@@ -160,10 +164,12 @@ async def test_what_a_listener_sees_of_the_own_listens(api: Api, world: World) -
     await until(both_paid)
     first = (await get(api, "users/me/rewards?limit=1")).json()
     second = (await get(api, f"users/me/rewards?cursor={first['next_cursor']}")).json()
-    seen = [item["session_id"] for page in (first, second) for item in page["items"]]
-    assert seen == [session_id(3), session_id(1)]
+    items = [item for page in (first, second) for item in page["items"]]
+    payments = [second_paid.payment_id, first_paid.payment_id]
+    assert [item["reward_id"] for item in items] == payments
+    assert [(item["song_id"], item["claims"]) for item in items] == [(None, 1), (None, 1)]
     assert second["next_cursor"] is None
-    total = sum(item["amount_minor"] for page in (first, second) for item in page["items"])
+    total = sum(item["amount_minor"] for item in items)
     balances = (await get(api, "users/me/balances")).json()["items"]
     assert {b["purpose"]: b["amount_minor"] for b in balances} == {
         "accrued": 0,

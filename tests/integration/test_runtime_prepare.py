@@ -40,7 +40,7 @@ class Total(msgspec.Struct, frozen=True):
     guesses: int = 0
 
 
-Asks: TypeAlias = Sequence[Asked[Total, Guess]]
+Asks: TypeAlias = "Sequence[Asked[Total, Guess | Judged]]"
 
 
 class Guesses(EntityKind[Total, "Guess | Judged", Guessed]):
@@ -60,16 +60,18 @@ class Guesses(EntityKind[Total, "Guess | Judged", Guessed]):
     def initial(self, entity_id: str) -> Total:
         return Total()
 
-    async def prepare(self, connection: Connection, asked: Asks) -> list[Judged | None]:  # type: ignore[override]
-        self.batches.append([(a.state.guesses, a.command.root) for a in asked])
+    async def prepare(self, connection: Connection, asked: Asks) -> list[Judged | None]:
+        guesses = [a.command for a in asked if isinstance(a.command, Guess)]
+        roots = [guess.root for guess in guesses]
+        states = [a.state.guesses for a in asked]
+        self.batches.append(list(zip(states, roots, strict=True)))
         if self.failures:
             raise self.failures.pop()
-        if any(a.command.root == 13 for a in asked):
+        if 13 in roots:
             raise RuntimeError("bad luck")
-        roots = [a.command.root for a in asked]
         rows = await connection.fetch("select r * r from unnest($1::bigint[]) as r", roots)
-        pairs = zip(asked, rows, strict=True)
-        return [Judged(a.command, a.command.square == r[0]) if r[0] else None for a, r in pairs]
+        pairs = zip(guesses, rows, strict=True)
+        return [Judged(guess, guess.square == r[0]) if r[0] else None for guess, r in pairs]
 
     def decide(self, state: Total, command: Guess | Judged, now_ms: int) -> Decision[Guessed]:
         if isinstance(command, Guess):

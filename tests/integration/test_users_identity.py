@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.users_identity import SCALAR_ORDER
+from domain.field import SCALAR_ORDER
 from storage.database import Pool
 from tests.api_services import NOW_MS, Api, Clock, assert_problem, make_services, open_api
 

@@ -10,10 +10,12 @@ from typing import Any
 from domain.decision import Decision, Forget, Remind
 from domain.policy import RewardPolicy
 from domain.rewards import listeners, payees, pools
+from domain.rewards.claims import Finding, PreparedClaims
 from domain.rewards.listeners import Policies
+from domain.statement import element_of
 from messages.ledger import LedgerTransaction, may_be_negative
 from messages.listening import Tier
-from messages.rewards import AdmitListen, PayListen
+from messages.rewards import AddListen, AdmitClaims, Claim, PayClaims
 
 POLICY = RewardPolicy()
 POLICIES = Policies()
@@ -98,32 +100,66 @@ def new_payee(payee_id: str, ledger: Ledger | None = None) -> Entity:
     return Entity(POLICY, state, payees.decide, payees.evolve, ledger=ledger or Ledger())
 
 
-def pay(number: int = 1, **changes: Any) -> PayListen:
+VALID = Finding(
+    spent=False, epoch_known=True, root_known=True, epoch_ended_at_ms=None, verdict="valid"
+)
+
+
+def signals(number: int = 1, **changes: Any) -> tuple[str, ...]:
+    """Public signals whose nullifier is `number`."""
     facts: dict[str, Any] = {
-        "session_id": session(number),
-        "user_id": USER,
-        "device_id": "phone",
-        "song_id": SONG,
-        "artist_id": ARTIST,
-        "played_ms": 60_000,
-        "tier": Tier.FREE,
-        "boost_bps": 10_000,
-        "allowance_minor": 100 * VIBES,
+        "nullifier": number,
+        "root": 5,
+        "min_played_ms": 60_000,
+        "max_gap_ms": POLICY.max_gap_ms,
+        "recipient": element_of(USER),
+        "epoch": 0,
     }
-    return PayListen(**{**facts, **changes})
+    return tuple(str(value) for value in {**facts, **changes}.values())
 
 
-def admit(number: int = 1, **changes: Any) -> AdmitListen:
+def payment(number: int) -> str:
+    return f"0197b000-0000-7000-8000-{number:012d}"
+
+
+def prepared(
+    *claims: tuple[str, ...], number: int = 1, finding: Finding = VALID, **changes: Any
+) -> PreparedClaims:
+    """A command with the same finding for each of its claims."""
     facts: dict[str, Any] = {
-        "session_id": session(number),
-        "device_id": "phone",
-        "song_id": SONG,
+        "payment_id": payment(number),
+        "user_id": USER,
+        "tier": Tier.FREE,
+        "allowance_minor": 100 * VIBES,
+        "key_version": "test-v1",
+        "claims": tuple(Claim(b"{}", claim) for claim in claims),
+    }
+    return PreparedClaims(PayClaims(**{**facts, **changes}), (finding,) * len(claims))
+
+
+def pay(number: int = 1, played_ms: int = 60_000, **changes: Any) -> PreparedClaims:
+    """One claim that holds, with a payment and a nullifier of its own."""
+    return prepared(signals(number, min_played_ms=played_ms), number=number, **changes)
+
+
+def listen(number: int = 1, **changes: Any) -> AddListen:
+    facts: dict[str, Any] = {
+        "share_id": session(number),
+        "leaves": (str(number),),
         "artist_id": ARTIST,
-        "pool_id": POOL,
+        "song_id": SONG,
         "played_ms": 60_000,
-        "ended_at_ms": T0,
         "tier": Tier.FREE,
         "boost_bps": 10_000,
+    }
+    return AddListen(**{**facts, **changes})
+
+
+def admit(number: int = 1, *played_ms: int, **changes: Any) -> AdmitClaims:
+    facts: dict[str, Any] = {
+        "payment_id": payment(number),
+        "played_ms": played_ms or (60_000,),
+        "tier": Tier.FREE,
         "time_zone": "UTC",
     }
-    return AdmitListen(**{**facts, **changes})
+    return AdmitClaims(**{**facts, **changes})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from domain import listening
+from domain import listening, statement
 from domain.listening import timeline_of
 from messages.errors import Refusal
 from messages.listening import (
@@ -16,16 +16,15 @@ from messages.listening import (
     BeatAccepted,
     BeatTooEarly,
     CheckStale,
-    ClaimListen,
     EndListening,
     EndReason,
-    ListenClaimed,
     ListenCounted,
+    ListenFolded,
     ListeningEnded,
-    ListeningEvent,
     ListeningScored,
-    NotClaimable,
+    PausePlayback,
     Phase,
+    ResumePlayback,
     ResumeSession,
     SessionOpened,
 )
@@ -133,7 +132,10 @@ def play(player: Player, beats: int, interval_ms: int = 10_000) -> None:
         player.beat(player.state.session.position_at(player.now_ms))  # type: ignore[union-attr]
 
 
-def facts(player: Player, kind: type[ListeningEvent]) -> list[ListeningEvent]:
+Fact = TypeVar("Fact")
+
+
+def facts(player: Player, kind: type[Fact]) -> list[Fact]:
     return [event for event in player.events if isinstance(event, kind)]
 
 
@@ -351,28 +353,73 @@ def ended_and_eligible(number: int = 1, player: Player | None = None) -> Player:
     return player
 
 
-def test_an_eligible_session_is_claimed_once() -> None:
-    player = ended_and_eligible()
-    player.send(ClaimListen(player.session))
-    assert player.state.session is not None
-    assert player.state.session.phase is Phase.CLAIMED
-    with pytest.raises(NotClaimable):
-        player.send(ClaimListen(player.session))
+def test_a_session_with_an_identity_is_folded_into_leaves_at_its_end() -> None:
+    player = Player()
+    view = player.start(commitment="77")
+    assert view is not None
+    assert view.claimable
+    play(player, 4)
+    player.send(EndListening(player.session))
+    [scored], [folded] = facts(player, ListeningScored), facts(player, ListenFolded)
+    rows = listening.rows_of(folded.session_id, folded.entropy, folded.deltas)
+    assert [row.delta_ms for row in rows] == [10_000] * 4
+    assert [row.nonce for row in rows] == [
+        listening.nonce(folded.entropy, player.session, index) for index in range(4)
+    ]
+    [leaf] = statement.fold("77", player.session, folded.pool_id, rows)
+    assert scored.leaves == folded.leaves == (str(leaf),)
 
 
-def test_an_eligible_session_may_be_claimed_after_the_next_has_begun() -> None:
-    player = ended_and_eligible()
-    ended_and_eligible(2, player)
-    player.start(3)
-    for number in (1, 2):
-        player.send(ClaimListen(session_id(number)))
-        with pytest.raises(NotClaimable):
-            player.send(ClaimListen(session_id(number)))
-    assert len(facts(player, ListenClaimed)) == 2
-    assert player.state.session is not None
-    assert player.state.session.phase is Phase.ACTIVE
-    with pytest.raises(NotClaimable):
-        player.send(ClaimListen(session_id(3)))
+@pytest.mark.parametrize("commitment", [None, "77"])
+def test_what_cannot_be_claimed_has_no_leaves(commitment: str | None) -> None:
+    player = Player()
+    view = player.start(commitment=commitment)
+    assert view is not None
+    assert view.claimable is (commitment is not None)
+    play(player, 4 if commitment is None else 2)
+    player.send(EndListening(player.session))
+    [scored] = facts(player, ListeningScored)
+    assert scored.eligible is (commitment is None)
+    assert scored.leaves == ()
+    assert facts(player, ListenFolded) == []
+
+
+def test_a_beat_is_credited_what_was_played_before_and_after_a_pause() -> None:
+    player = Player()
+    player.start(commitment="77")
+    play(player, 1)
+    player.wait(4_000)
+    player.send(PausePlayback(player.session))
+    player.wait(60_000)
+    player.send(ResumePlayback(player.session))
+    player.wait(6_500)
+    player.beat(20_500)
+    play(player, 2)
+    player.send(EndListening(player.session))
+    [folded] = facts(player, ListenFolded)
+    rows = listening.rows_of(folded.session_id, folded.entropy, folded.deltas)
+    assert [row.delta_ms for row in rows] == [10_000, 10_500, 10_000, 10_000]
+
+
+def test_a_beat_that_credits_nothing_is_in_no_row() -> None:
+    player = Player()
+    player.start(commitment="77", song_duration_ms=25_000)
+    for position_ms in (10_000, 20_000, 5_000, 15_000, 0):
+        player.wait(10_000)
+        player.beat(position_ms)
+    player.send(EndListening(player.session))
+    [folded] = facts(player, ListenFolded)
+    rows = listening.rows_of(folded.session_id, folded.entropy, folded.deltas)
+    assert [row.delta_ms for row in rows] == [10_000, 10_000, 5_000]
+
+
+def test_a_long_session_has_a_leaf_for_each_stretch() -> None:
+    player = Player()
+    player.start(commitment="77", song_duration_ms=3_600_000)
+    play(player, 150)
+    player.send(EndListening(player.session))
+    [folded] = facts(player, ListenFolded)
+    assert len(folded.leaves) == len(set(folded.leaves)) == 3
 
 
 @pytest.mark.parametrize(

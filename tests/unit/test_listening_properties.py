@@ -17,7 +17,6 @@ from messages.errors import Refusal
 from messages.listening import (
     Beat,
     CheckStale,
-    ClaimListen,
     EndListening,
     ListeningCommand,
     ListeningEnded,
@@ -145,20 +144,20 @@ def test_each_session_ends_at_most_once(steps: list[tuple[str, int, int]]) -> No
 
 def _states() -> dict[str, Listening]:
     nothing = Player()
-    active, paused, ended, eligible, claimed, rejected = (Player() for _ in range(6))
-    for player in (active, paused, ended, eligible, claimed, rejected):
+    active, paused, ended, eligible, claimable, rejected = (Player() for _ in range(6))
+    for player in (active, paused, ended, eligible, rejected):
         player.start()
-    for player in (eligible, claimed):
+    claimable.start(commitment="7")
+    for player in (eligible, claimable):
         for _ in range(4):
             player.wait(10_000)
             player.beat(player.now_ms - T0)
         player.send(EndListening(player.session))
-    claimed.send(ClaimListen(claimed.session))
     paused.wait(3_000)
     paused.send(PausePlayback(paused.session))
     rejected.send(EndListening(rejected.session))
     named = {"nothing": nothing, "active": active, "paused": paused, "eligible": eligible}
-    named |= {"claimed": claimed, "rejected": rejected}
+    named |= {"claimable": claimable, "rejected": rejected}
     return {name: player.state for name, player in named.items()}
 
 
@@ -169,7 +168,7 @@ COMMANDS: list[ListeningCommand] = [
     start(3, song_duration_ms=0),
     *(
         kind(session)
-        for kind in (PausePlayback, ResumePlayback, EndListening, ResumeSession, ClaimListen)
+        for kind in (PausePlayback, ResumePlayback, EndListening, ResumeSession)
         for session in (session_id(1), session_id(9), "")
     ),
     *(Seek(session_id(1), position) for position in (-1, 0, 2**62)),

@@ -8,18 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.field import SCALAR_ORDER
 from messages.errors import Refusal
 from messages.listening import Tier
 from messages.rewards import (
     TREASURY,
     ArtistShareAccrued,
+    ClaimOutcome,
+    ClaimsDecided,
     ClosePool,
     FundPool,
     GetPool,
-    ListenRewardRefused,
+    ListenAdded,
     OpenPool,
+    PaidClaim,
+    PoolClosed,
     PoolDrawn,
+    PoolNotFound,
     PoolStatus,
+    ProofVerified,
     RewardPaid,
     accrued_account,
     pool_account,
@@ -27,16 +34,22 @@ from messages.rewards import (
 from tests.unit.rewards_entities import (
     ARTIST,
     DAY_MS,
+    POLICY,
     POOL,
     SONG,
     T0,
     USER,
+    VALID,
     VIBES,
     WEEK_MS,
     Entity,
+    listen,
     new_pool,
     pay,
+    payment,
+    prepared,
     session,
+    signals,
 )
 
 
@@ -47,43 +60,57 @@ def funded(vibes: int = 1_000) -> Entity:
     return pool
 
 
-def test_a_payment_moves_reward_and_share_together() -> None:
+def test_a_claim_moves_its_reward_and_nothing_else() -> None:
     pool = funded()
     answer = pool.send(pay(tier=Tier.VIP, played_ms=240_000))
-    assert isinstance(answer, RewardPaid)
+    assert isinstance(answer, ClaimsDecided)
+    assert answer.outcomes == (ClaimOutcome("1", 240_000, 4_800_000),)
     assert pool.ledger.balances == {
         TREASURY: -1_000 * VIBES,
-        pool_account(POOL): 1_000 * VIBES - 5_280_000,
+        pool_account(POOL): 1_000 * VIBES - 4_800_000,
         accrued_account(f"user:{USER}"): 4_800_000,
-        accrued_account(f"artist:{ARTIST}"): 480_000,
     }
-    [paid, share, drawn] = pool.events[-3:]
+    [verified, paid, drawn] = pool.events[-3:]
+    assert verified == ProofVerified(POOL, "test-v1", ("1",), T0)
     assert paid == RewardPaid(
         pool_id=POOL,
-        session_id=paid.session_id,
         user_id=USER,
-        device_id="phone",
-        song_id=SONG,
         reward_minor=4_800_000,
-        played_ms=240_000,
         multiplier_bps=10_000,
         tier_bps=20_000,
-        long_bps=12_000,
-        boost_bps=10_000,
         capped=False,
-        policy_version=1,
+        policy_version=2,
         at_ms=T0,
+        payment_id=payment(1),
+        claims=(PaidClaim("1", 240_000, 4_800_000),),
     )
-    assert share == ArtistShareAccrued(POOL, paid.session_id, ARTIST, SONG, 480_000, T0)
     assert isinstance(drawn, PoolDrawn)
     assert drawn.balance_minor == pool.ledger.balances[pool_account(POOL)]
 
 
-def test_a_reward_is_capped_by_the_allowance_and_the_share_follows_it() -> None:
+def test_a_listen_gives_its_artist_the_share_at_once() -> None:
     pool = funded()
-    paid = pool.send(pay(allowance_minor=200_000))
-    assert (paid.reward_minor, paid.capped) == (200_000, True)
-    assert pool.ledger.balances[accrued_account(f"artist:{ARTIST}")] == 20_000
+    added = pool.send(listen(1, tier=Tier.VIP, played_ms=240_000, boost_bps=20_000))
+    assert isinstance(added, ListenAdded)
+    assert (added.first_index, added.leaves, added.share_minor) == (0, ("1",), 960_000)
+    assert pool.ledger.balances == {
+        TREASURY: -1_000 * VIBES,
+        pool_account(POOL): 1_000 * VIBES - 960_000,
+        accrued_account(f"artist:{ARTIST}"): 960_000,
+    }
+    share = pool.events[-2]
+    assert share == ArtistShareAccrued(POOL, ARTIST, SONG, 960_000, T0, session(1))
+
+
+def test_a_reward_is_capped_by_the_allowance() -> None:
+    pool = funded()
+    paid = pool.send(prepared(signals(1), signals(2), signals(3), allowance_minor=700_000))
+    assert [(o.reward_minor, o.code, o.verdict) for o in paid.outcomes] == [
+        (500_000, "", ""),
+        (200_000, "", ""),
+        (0, "claim-limit-reached", "daily-amount"),
+    ]
+    assert [event.capped for event in pool.events if isinstance(event, RewardPaid)] == [True]
 
 
 def test_a_pool_that_cannot_pay_in_full_is_depleted_until_it_is_funded() -> None:
@@ -91,38 +118,49 @@ def test_a_pool_that_cannot_pay_in_full_is_depleted_until_it_is_funded() -> None
     pool.send(pay(1))
     at_ms = T0 + WEEK_MS
     refused = pool.send(pay(2, played_ms=120_000, tier=Tier.VIP), at_ms)
-    assert refused == ListenRewardRefused(POOL, session(2), USER, "pool-depleted", at_ms)
-    assert pool.names()[-2:] == ["RewardPoolDepleted", "ListenRewardRefused"]
-    assert pool.send(pay(3, played_ms=1_000)).reason == "pool-not-open"
-    assert pool.ledger.balances[pool_account(POOL)] == 450_000
+    assert [o.code for o in refused.outcomes] == ["reward-pool-depleted"]
+    assert pool.names()[-2:] == ["RewardPoolDepleted", "ProofRejected"]
+    assert pool.send(pay(3, played_ms=1_000)).outcomes[0].code == "reward-pool-depleted"
+    assert pool.ledger.balances[pool_account(POOL)] == 500_000
     view = pool.send(FundPool("funding-2", TREASURY, VIBES), at_ms + WEEK_MS // 2)
-    assert (view.status, view.balance_minor) == (PoolStatus.OPEN, 1_450_000)
+    assert (view.status, view.balance_minor) == (PoolStatus.OPEN, 1_500_000)
     assert (view.multiplier_bps, view.spent_minor) == (10_000, 0)
-    assert isinstance(pool.send(pay(4)), RewardPaid)
+    assert pool.send(pay(2, finding=VALID)).outcomes[0].reward_minor == 500_000
 
 
-@pytest.mark.parametrize(("balance_minor", "pays"), [(549_999, False), (550_000, True)])
-def test_a_pool_pays_reward_and_share_or_nothing(balance_minor: int, pays: bool) -> None:
+def test_a_depleted_pool_takes_leaves_and_gives_no_share() -> None:
+    pool = new_pool()
+    pool.send(OpenPool(POOL, "Everyone", WEEK_MS))
+    pool.send(FundPool("funding-1", TREASURY, 49_999))
+    first = pool.send(listen(1))
+    assert (first.share_minor, pool.state.status) == (0, PoolStatus.DEPLETED)
+    second = pool.send(listen(2, played_ms=1_000))
+    assert (second.first_index, second.share_minor) == (1, 0)
+    assert pool.state.tree.size == 2
+    assert pool.ledger.balances[pool_account(POOL)] == 49_999
+
+
+@pytest.mark.parametrize(("balance_minor", "pays"), [(499_999, False), (500_000, True)])
+def test_a_pool_pays_a_reward_in_full_or_not_at_all(balance_minor: int, pays: bool) -> None:
     pool = new_pool()
     pool.send(OpenPool(POOL, "Everyone", WEEK_MS))
     pool.send(FundPool("funding-1", TREASURY, balance_minor))
-    assert isinstance(pool.send(pay()), RewardPaid) is pays
+    assert (pool.send(pay()).reward_minor > 0) is pays
     left = 0 if pays else balance_minor
     assert pool.ledger.balances[pool_account(POOL)] == left
 
 
-def test_a_reward_of_nothing_is_refused() -> None:
-    pool = funded()
-    assert pool.send(pay(1, played_ms=0)).reason == "nothing-to-pay"
-    assert pool.send(pay(2, allowance_minor=0)).reason == "nothing-to-pay"
-    assert pool.state.status is PoolStatus.OPEN
-
-
-def test_a_pool_that_nobody_opened_refuses_by_a_fact() -> None:
+def test_a_pool_that_nobody_opened_or_that_is_closed_refuses() -> None:
     pool = new_pool()
-    assert pool.send(pay()).reason == "pool-not-open"
-    with pytest.raises(Refusal, match="no such"):
-        pool.send(FundPool("funding-1", TREASURY, VIBES))
+    commands: list[Any] = [pay(), listen(), FundPool("funding-1", TREASURY, VIBES)]
+    for command in commands:
+        with pytest.raises(PoolNotFound):
+            pool.send(command)
+    closed = funded()
+    closed.send(ClosePool(TREASURY))
+    for command in commands:
+        with pytest.raises(PoolClosed):
+            closed.send(command)
     assert not pool.ledger.balances
 
 
@@ -135,29 +173,29 @@ def test_the_clock_starts_with_the_first_money() -> None:
 
 def test_the_multiplier_follows_the_schedule_and_an_epoch_begins_afresh() -> None:
     pool = funded(1_000)
-    ahead = pool.send(pay(1, played_ms=3_600_000, tier=Tier.VIP, boost_bps=20_000))
-    assert ahead.multiplier_bps == 10_000
-    # 100 and 10 of 1,000 are spent at once: 11 % ahead, twice that off the multiplier.
-    assert pool.send(GetPool()).multiplier_bps == 7_800
-    assert pool.send(GetPool(), T0 + WEEK_MS // 2).multiplier_bps == 17_800
+    ahead = pool.send(listen(1, played_ms=3_600_000, tier=Tier.VIP, boost_bps=100_000))
+    assert ahead.share_minor == 72 * VIBES
+    # 72 of 1,000 are spent at once: 7.2 % ahead, twice that off the multiplier.
+    assert pool.send(GetPool()).multiplier_bps == 8_560
+    assert pool.send(GetPool(), T0 + WEEK_MS // 2).multiplier_bps == 18_560
     later = pool.send(GetPool(), T0 + WEEK_MS + DAY_MS)
-    left = 1_000 * VIBES - 110_000_000
+    left = 1_000 * VIBES - 72 * VIBES
     assert (later.epoch, later.budget_minor, later.spent_minor) == (2, left, 0)
     assert later.epoch_started_at_ms == T0 + WEEK_MS
     assert later.multiplier_bps == 10_000 + 20_000 // 7
     pool.send(pay(2))
     assert pool.names().count("PoolEpochStarted") == 2
     assert pool.events[-1].multiplier_bps <= later.multiplier_bps
+    assert pool.state.tree.size == 0, "an epoch begins with an empty tree"
 
 
-def test_a_closed_pool_returns_what_is_left_and_never_pays_again() -> None:
+def test_a_closed_pool_returns_what_is_left() -> None:
     pool = funded(10)
     pool.send(pay(1))
     view = pool.send(ClosePool(TREASURY))
     assert (view.status, view.balance_minor) == (PoolStatus.CLOSED, 0)
-    assert pool.ledger.balances[TREASURY] == -550_000
+    assert pool.ledger.balances[TREASURY] == -500_000
     assert pool.ledger.balances[pool_account(POOL)] == 0
-    assert pool.send(pay(2)).reason == "pool-not-open"
     for command in (FundPool("funding-2", TREASURY, VIBES), ClosePool(TREASURY)):
         with pytest.raises(Refusal, match="closed"):
             pool.send(command)
@@ -173,6 +211,12 @@ BAD: list[tuple[Any, str]] = [
     (FundPool("f", pool_account(POOL), 5), "reward-amount-invalid"),
     (ClosePool("nonsense"), "reward-pool-invalid"),
     (ClosePool(pool_account(POOL)), "reward-pool-invalid"),
+    (listen(played_ms=0), "listen-invalid"),
+    (listen(boost_bps=9_999), "listen-invalid"),
+    (listen(boost_bps=100_001), "listen-invalid"),
+    (listen(leaves=("-1",)), "listen-invalid"),
+    (listen(leaves=("01",)), "listen-invalid"),
+    (listen(leaves=(str(SCALAR_ORDER),)), "listen-invalid"),
 ]
 
 
@@ -204,11 +248,10 @@ def test_a_pool_out_of_range_is_not_opened(command: OpenPool) -> None:
 
 
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("fund"), st.integers(1, 50 * VIBES), st.integers(0, 10 * DAY_MS)),
-        st.tuples(st.just("pay"), st.integers(0, 3_600_000), st.integers(0, DAY_MS)),
-        st.tuples(st.just("get"), st.just(0), st.integers(0, WEEK_MS)),
-        st.tuples(st.just("close"), st.just(0), st.just(0)),
+    st.tuples(
+        st.sampled_from(["fund", "claim", "listen", "get", "close"]),
+        st.integers(1, 50 * VIBES),
+        st.integers(0, 10 * DAY_MS),
     ),
     max_size=40,
 )
@@ -221,18 +264,19 @@ def test_what_leaves_a_pool_is_what_arrives(
     pool = new_pool()
     pool.send(OpenPool(POOL, "Everyone", WEEK_MS))
     for number, (step, amount, wait_ms) in enumerate(steps):
-        command: Any = {
-            "fund": FundPool(f"funding-{number}", TREASURY, max(1, amount)),
-            "pay": pay(
+        if step == "fund":
+            command: Any = FundPool(f"funding-{number}", TREASURY, amount)
+        elif step == "claim":
+            command = pay(
                 number,
-                played_ms=amount,
+                played_ms=data.draw(st.sampled_from(POLICY.claim_steps_ms)),
                 tier=data.draw(st.sampled_from(Tier)),
-                boost_bps=data.draw(st.integers(10_000, 100_000)),
-                allowance_minor=data.draw(st.integers(0, 100 * VIBES)),
-            ),
-            "get": GetPool(),
-            "close": ClosePool(TREASURY),
-        }[step]
+                allowance_minor=data.draw(st.integers(1, 100 * VIBES)),
+            )
+        elif step == "listen":
+            command = listen(number, leaves=(), played_ms=amount, boost_bps=50_000)
+        else:
+            command = GetPool() if step == "get" else ClosePool(TREASURY)
         try:
             pool.send(command, pool.now_ms + wait_ms)
         except Refusal:

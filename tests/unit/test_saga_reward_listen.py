@@ -1,4 +1,4 @@
-"""The process from an eligible listen to a paid one: pure, and the handler that runs it."""
+"""The process from an eligible listen to a paid claim: pure, and the handler that runs it."""
 
 from __future__ import annotations
 
@@ -11,37 +11,36 @@ from actors.reward_saga import RewardListenHandler
 from bus.handler import Handler, is_transactional
 from messages.envelope import Event
 from messages.errors import Overloaded, Transient
-from messages.listening import ClaimListen, ListeningScored, Tier
+from messages.keys import derive_id
+from messages.listening import ListeningScored, Tier
 from messages.rewards import (
-    AdmitListen,
+    AddListen,
     ArtistShareAccrued,
+    ClaimUnknown,
     CreditPayee,
-    ListenAdmitted,
-    ListenNotAdmitted,
-    ListenRewardRefused,
-    ListenUnknown,
-    PayListen,
-    ReleaseListen,
+    PaidClaim,
+    ProofRejected,
+    RejectedClaim,
+    ReleaseClaims,
     RewardPaid,
-    SettleListen,
+    SettleClaims,
 )
 from sagas.reward_listen import react
-from tests.unit.rewards_entities import ARTIST, POOL, SONG, T0, USER, session
+from tests.unit.rewards_entities import ARTIST, POOL, SONG, T0, USER, payment, session
 
+LEAVES = ("7", "8")
 SCORED = ListeningScored(
     session(1), USER, "phone", SONG, ARTIST, POOL, Tier.VIP, 12_000, "Europe/Madrid", T0,
-    90_000, True, 0, (), 1,
+    90_000, True, 0, (), 1, LEAVES,
 )  # fmt: skip
-ADMITTED = ListenAdmitted(
-    session(1), USER, "phone", SONG, ARTIST, POOL, 90_000, Tier.VIP, 12_000, "Europe/Madrid",
-    739_000, 5_000_000, T0,
-)  # fmt: skip
+SHARE_ID = derive_id("artist-share", session(1))
 PAID = RewardPaid(
-    POOL, session(1), USER, "phone", SONG, 1_800_000, 90_000, 10_000, 20_000, 10_000, 12_000,
-    False, 1, T0,
+    POOL, USER, 1_800_000, 10_000, 20_000, False, 2, T0, payment(1),
+    (PaidClaim("5", 90_000, 1_200_000), PaidClaim("6", 45_000, 600_000)),
 )  # fmt: skip
-SHARE = ArtistShareAccrued(POOL, session(1), ARTIST, SONG, 180_000, T0)
-REFUSED = ListenRewardRefused(POOL, session(1), USER, "pool-depleted", T0)
+SHARE = ArtistShareAccrued(POOL, ARTIST, SONG, 180_000, T0, SHARE_ID)
+REFUSED = RejectedClaim("9", "claim-proof-invalid", "pairing-failed")
+REJECTED = ProofRejected(POOL, payment(1), USER, (REFUSED,), False, T0)
 
 
 def event(fact: Any, number: int = 1) -> Event:
@@ -55,40 +54,26 @@ REACTIONS: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         SCORED,
         [
             (
-                "listeners",
-                USER,
-                AdmitListen(
-                    session(1), "phone", SONG, ARTIST, POOL, 90_000, T0, Tier.VIP, 12_000,
-                    "Europe/Madrid",
-                ),
+                "pools",
+                POOL,
+                AddListen(SHARE_ID, LEAVES, ARTIST, SONG, 90_000, Tier.VIP, 12_000),
             )
         ],
     ),
     (msgspec.structs.replace(SCORED, eligible=False), []),
     (
-        ADMITTED,
-        [
-            (
-                "pools",
-                POOL,
-                PayListen(
-                    session(1), USER, "phone", SONG, ARTIST, 90_000, Tier.VIP, 12_000, 5_000_000
-                ),
-            )
-        ],
-    ),
-    (ListenNotAdmitted(session(1), USER, 739_000, "daily-sessions", T0), []),
-    (
         PAID,
         [
-            ("listeners", USER, SettleListen(session(1), 1_800_000)),
-            ("payees", f"user:{USER}", CreditPayee(session(1), 1_800_000)),
-            ("listening", f"{USER}:phone", ClaimListen(session(1))),
+            ("listeners", USER, SettleClaims(payment(1), 2, 1_800_000)),
+            ("payees", f"user:{USER}", CreditPayee(payment(1), 1_800_000)),
         ],
     ),
-    (SHARE, [("payees", f"artist:{ARTIST}", CreditPayee(session(1), 180_000))]),
-    (REFUSED, [("listeners", USER, ReleaseListen(session(1), "pool-depleted"))]),
-]  # fmt: skip
+    (msgspec.structs.replace(PAID, payment_id=""), []),
+    (SHARE, [("payees", f"artist:{ARTIST}", CreditPayee(SHARE_ID, 180_000))]),
+    (msgspec.structs.replace(SHARE, share_id=""), []),
+    (REJECTED, [("listeners", USER, ReleaseClaims(payment(1), 1))]),
+    (msgspec.structs.replace(REJECTED, paid=True), []),
+]
 
 
 @pytest.mark.parametrize(("fact", "asked"), REACTIONS, ids=lambda v: type(v).__name__)
@@ -102,11 +87,18 @@ def test_facts_of_others_ask_for_nothing() -> None:
     assert react(msgspec.structs.replace(stranger, stream="rewards", type="Unknown")) == []
 
 
+def test_nothing_that_the_pool_is_told_names_the_session_or_the_listener() -> None:
+    [asked] = react(event(SCORED))
+    told = msgspec.json.encode(asked.command).decode()
+    assert session(1) not in told
+    assert USER not in told
+
+
 def test_keys_derive_from_the_event_and_the_owner() -> None:
     first, again, other = (react(event(PAID, number)) for number in (1, 1, 2))
     assert [c.key for c in first] == [c.key for c in again]
     keys = {c.key for commands in (first, other) for c in commands}
-    assert len(keys) == 6
+    assert len(keys) == 4
 
 
 class Owner:
@@ -141,20 +133,20 @@ async def handle(owners: dict[str, Owner], *facts: Any) -> None:
 async def test_the_handler_asks_in_order_for_each_entity(
     owners: dict[str, Owner], asked: list[tuple[str, str, Any, bytes]]
 ) -> None:
-    await handle(owners, PAID, SHARE, REFUSED)
+    await handle(owners, PAID, SHARE, REJECTED)
     listener = [type(command) for name, _, command, _ in asked if name == "listeners"]
-    assert listener == [SettleListen, ReleaseListen]
-    assert sorted(name for name, *_ in asked) == ["listeners"] * 2 + ["listening"] + ["payees"] * 2
+    assert listener == [SettleClaims, ReleaseClaims]
+    assert sorted(name for name, *_ in asked) == ["listeners"] * 2 + ["payees"] * 2
 
 
 async def test_a_refusal_is_final_and_holds_up_nothing(
     owners: dict[str, Owner], asked: list[tuple[str, str, Any, bytes]]
 ) -> None:
-    owners["listeners"].errors = [ListenUnknown()]
-    await handle(owners, PAID, REFUSED)
+    owners["listeners"].errors = [ClaimUnknown()]
+    await handle(owners, PAID, REJECTED)
     assert [type(c) for name, _, c, _ in asked if name == "listeners"] == [
-        SettleListen,
-        ReleaseListen,
+        SettleClaims,
+        ReleaseClaims,
     ]
 
 
@@ -164,8 +156,8 @@ async def test_what_may_pass_propagates_and_the_same_keys_come_again(
 ) -> None:
     owners["pools"].errors = [error]
     with pytest.raises(type(error)):
-        await handle(owners, ADMITTED)
-    await handle(owners, ADMITTED)
+        await handle(owners, SCORED)
+    await handle(owners, SCORED)
     assert [a[3] for a in asked if a[0] == "pools"] == [asked[0][3]] * 2
     assert isinstance(Overloaded(), Transient)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from deployments import proof_keys
 from deployments.settings import Settings
+from integrations.proof_artifacts import ArtifactError
+from simulators.proofs import VERSION, Prover
 
 POSTGRES = "postgresql://app:k3xq-unguessed@db.internal:5432/app"
 REDIS = "redis://:k3xq-unguessed@cache.internal:6379/0"
@@ -65,3 +68,26 @@ def test_an_error_does_not_quote_a_value(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "hunter2" not in str(caught.value)
+
+
+def test_production_refuses_keys_whose_proofs_anybody_can_forge() -> None:
+    with pytest.raises(ValidationError, match="VIBESTREAM_TEST_PROOF_KEYS"):
+        Settings(
+            environment="production",
+            test_proof_keys="keys",
+            postgres_url=POSTGRES,
+            redis_url=REDIS,
+        )
+
+
+def test_a_folder_of_test_keys_adds_versions_and_replaces_none(tmp_path: Path) -> None:
+    own = proof_keys.versions(Settings())
+    folder = Prover().write_artifacts(tmp_path)
+    settings = Settings(test_proof_keys=str(folder))
+    assert set(proof_keys.versions(settings)) == {*own, VERSION}
+    assert proof_keys.read_keys(settings).keys() == {*own, VERSION}
+    (folder / VERSION).rename(folder / own[0])
+    pins = (folder / "pins.json").read_text("utf-8").replace(VERSION, own[0])
+    (folder / "pins.json").write_text(pins, "utf-8")
+    with pytest.raises(ArtifactError, match="pinned twice"):
+        proof_keys.read_keys(settings)

@@ -14,7 +14,7 @@ from domain.policy import StreakPolicy
 from messages.rewards import (
     CheckStreak,
     GetStreak,
-    SettleListen,
+    SettleClaims,
     StreakBroken,
     StreakExtended,
     StreakView,
@@ -49,8 +49,8 @@ def moment(day: date, zone: str = "UTC", hour: int = 12) -> int:
 
 def reward(listener: Entity, number: int, at_ms: int, zone: str = "UTC") -> StreakView:
     """A listen that ends and is paid at a moment."""
-    admitted = listener.send(admit(number, ended_at_ms=at_ms, time_zone=zone), at_ms)
-    view = listener.send(SettleListen(admitted.session_id, 1))
+    admitted = listener.send(admit(number, time_zone=zone), at_ms)
+    view = listener.send(SettleClaims(admitted.payment_id, 1, 1))
     assert isinstance(view, StreakView)
     return view
 

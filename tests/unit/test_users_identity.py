@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from py_ecc.optimized_bn128.optimized_curve import curve_order
 
-from domain.users_identity import SCALAR_ORDER, check_commitment
+from domain.field import SCALAR_ORDER
+from domain.users_identity import check_commitment
 from messages.users import BadCommitment
 
 
