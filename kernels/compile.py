@@ -54,6 +54,12 @@ def cache_folder() -> Path | None:
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
+def is_cold(folder: Path | None) -> bool:
+    """Whether nothing of this version was compiled yet: the first call of each kernel will take
+    seconds."""
+    return folder is None or next(folder.rglob("*.nbi"), None) is None
+
+
 def source_hash(folder: Path) -> str:
     """A name for the sources below the folder: changes with any name or byte of a .py file."""
     digest = hashlib.sha256()

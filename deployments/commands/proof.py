@@ -27,10 +27,13 @@ def verify_command(
 ) -> None:
     """Print `valid` or the code of the refusal. The status is 0 if everything is valid, else 1."""
     from deployments.commands.proof_files import judge_cases, judge_files, read_key
+    from kernels.compile import cache_folder, is_cold
     from kernels.groth16 import Malformed, Verdict
 
     if (proof is None) != (public is None) or (proof is None) == (cases is None):
         raise typer.BadParameter("say --proof and --public, or --cases")
+    if is_cold(cache_folder()):
+        typer.echo("compiling the verifier: a minute or so, once", err=True)
     try:
         checked = read_key(key)
     except Malformed as error:

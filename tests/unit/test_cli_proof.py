@@ -169,6 +169,17 @@ def test_a_file_that_is_not_there_is_one_line_for_the_operator(tmp_path: Path, a
     assert "none cannot be read: No such file" in str(result.exception)
 
 
+def test_who_waits_for_the_compiler_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pair = files(tmp_path, as_json(HONEST[0]["proof"]), as_json(HONEST[0]["publicSignals"]))
+    for is_cold in (True, False):
+        monkeypatch.setattr("kernels.compile.is_cold", lambda _folder, cold=is_cold: cold)
+        result = run("--key", KEY, *pair)
+        assert said(result) == (["valid"], 0)
+        assert ("compiling" in result.stderr) is is_cold
+
+
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     """Nothing but verdicts on the standard output, and a complaint is one line beside it."""
     (tmp_path / "cases").write_bytes(as_json(HONEST[0]) + b"\n" + DEEP + b"\n" + as_json(HONEST[1]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.compile import CACHE_VARIABLE, SOURCES, source_hash
+from kernels.compile import CACHE_VARIABLE, SOURCES, is_cold, source_hash
 
 INNER = """from kernels.compile import njit
 @njit()
@@ -54,7 +54,9 @@ def call(program: Path, cache: Path, **environment: str) -> str:
 
 def test_an_edit_in_an_imported_kernel_is_not_stale(program: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
+    assert is_cold(cache)
     assert call(program, cache) == "42 0"
+    assert not is_cold(cache)
     assert call(program, cache) == "42 1"
     (program / "kernels" / "deep" / "inner.py").write_text(INNER.format(2), "utf-8")
     assert call(program, cache) == "44 0"
@@ -74,6 +76,7 @@ def test_without_compiling(program: Path, tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_costs_only_the_cache(program: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     assert call(program, tmp_path / "file" / "cache") == "42 0"
+    assert is_cold(None)
 
 
 def test_the_hash_changes_with_each_name_and_byte(tmp_path: Path) -> None:
