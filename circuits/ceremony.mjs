@@ -4,13 +4,14 @@
 //   node ceremony.mjs publish STATEMENT PTAU ZKEY    check others' work, write artifacts and transcript
 //   node ceremony.mjs check STATEMENT PTAU           check the committed artifacts from the sources
 //
-// Options: --work FOLDER (default .cache), --by TEXT (who ran it, for the transcript),
+// Options: --work FOLDER (default .cache), --artifacts FOLDER (default circuits/artifacts),
+//          --by TEXT (who ran it, for the transcript),
 //          --beacon HEX (32 public bytes that nobody could know when the contributions were made),
 //          --replace (a published version is for ever: proofs and claims name it. Without this
 //          flag its artifacts are not overwritten).
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as snarkjs from 'snarkjs';
 import { CIRCUITS, compile } from './compile.mjs';
@@ -32,7 +33,7 @@ function listener() {
 }
 
 // Powers of tau: the universal phase. The power is that of the smallest domain that holds the
-// constraints and, as Groth16 in snarkjs needs one more each, the public signals.
+// constraints and, as Groth16 in snarkjs needs one more each, the public signals and the constant.
 async function phase1(power, work) {
   const curve = await snarkjs.curves.getCurveFromName('bn128');
   const file = (name) => join(work, `powers-of-tau-${name}.ptau`);
@@ -146,11 +147,12 @@ function transcriptText(transcript) {
   ].join('\n');
 }
 
-function pin(statement, folder, names) {
+function pin(artifacts, statement, names) {
+  const folder = join(artifacts, statement);
   const files = Object.fromEntries(
     names.map((name) => [name, { sha256: sha256(join(folder, name)), bytes: statSync(join(folder, name)).size }]),
   );
-  const path = join(CIRCUITS, 'artifacts', 'pins.json');
+  const path = join(artifacts, 'pins.json');
   let pins = {};
   try {
     pins = JSON.parse(readFileSync(path, 'utf8'));
@@ -160,9 +162,9 @@ function pin(statement, folder, names) {
   writeFileSync(path, `${JSON.stringify({ ...pins, [statement]: files }, null, 2)}\n`);
 }
 
-async function publish(statement, ptau, zkey, built, by) {
+async function publish(statement, { ptau, zkey, built, by, artifacts }) {
   const checked = await verify(built.r1cs, ptau, zkey);
-  const folder = join(CIRCUITS, 'artifacts', statement);
+  const folder = join(artifacts, statement);
   mkdirSync(folder, { recursive: true });
   copyFileSync(built.wasm, join(folder, 'listen.wasm'));
   copyFileSync(zkey, join(folder, 'listen.zkey'));
@@ -183,7 +185,7 @@ async function publish(statement, ptau, zkey, built, by) {
   };
   writeFileSync(join(folder, 'transcript.json'), `${JSON.stringify(transcript, null, 1)}\n`);
   writeFileSync(join(folder, 'transcript.txt'), transcriptText(transcript));
-  pin(statement, folder, [...names, 'transcript.json', 'transcript.txt']);
+  pin(artifacts, statement, [...names, 'transcript.json', 'transcript.txt']);
   say(`published ${folder}`);
 }
 
@@ -192,38 +194,40 @@ async function main() {
     allowPositionals: true,
     options: {
       work: { type: 'string' },
+      artifacts: { type: 'string' },
       by: { type: 'string' },
       beacon: { type: 'string' },
       replace: { type: 'boolean' },
     },
   });
-  const [verb, statement, ptau, zkey] = positionals;
+  const [verb, source, ptau, zkey] = positionals;
   const wanted = { develop: 2, publish: 4, check: 3 }[verb];
   if (positionals.length !== wanted) {
     throw new Error('usage: node ceremony.mjs develop|publish|check STATEMENT [PTAU [ZKEY]]');
   }
-  const published = existsSync(join(CIRCUITS, 'artifacts', statement, 'transcript.json'));
+  const statement = basename(source);
+  const artifacts = values.artifacts ?? join(CIRCUITS, 'artifacts');
+  const published = existsSync(join(artifacts, statement, 'transcript.json'));
   if (published && verb !== 'check' && !values.replace) {
     throw new Error(`${statement} is published: make another version, or say --replace`);
   }
   const work = values.work ?? join(CIRCUITS, '..', '.cache', 'ceremony', statement);
   mkdirSync(work, { recursive: true });
   say(`compiling ${statement}`);
-  const built = compile(statement, work);
+  const built = compile(source, work);
   if (verb === 'check') {
-    await verify(built.r1cs, ptau, join(CIRCUITS, 'artifacts', statement, 'listen.zkey'));
+    await verify(built.r1cs, ptau, join(artifacts, statement, 'listen.zkey'));
     say('the artifacts are what the sources and this phase 1 give');
-    return;
+  } else if (verb === 'publish') {
+    const by = values.by ?? 'several parties';
+    await publish(statement, { ptau, zkey, built, by, artifacts });
+  } else {
+    const tau = await phase1(Math.ceil(Math.log2(built.constraints + 8)), work);
+    const beacon = values.beacon ?? randomBytes(32).toString('hex');
+    const key = await phase2(built.r1cs, tau, beacon, work);
+    const by = values.by ?? 'one party, all roles, on one machine: for development only';
+    await publish(statement, { ptau: tau, zkey: key, built, by, artifacts });
   }
-  if (verb === 'publish') {
-    await publish(statement, ptau, zkey, built, values.by ?? 'several parties');
-    return;
-  }
-  const power = Math.ceil(Math.log2(built.constraints + 8));
-  const tau = await phase1(power, work);
-  const key = await phase2(built.r1cs, tau, values.beacon ?? randomBytes(32).toString('hex'), work);
-  const by = values.by ?? 'one party, all roles, on one machine: for development only';
-  await publish(statement, tau, key, built, by);
 }
 
 main().then(

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const CIRCUITS = dirname(fileURLToPath(import.meta.url));
@@ -23,13 +23,14 @@ export function compile(statement, outFolder) {
   mkdirSync(out, { recursive: true });
   const options = ['--r1cs', '--wasm', '--sym', '--O2', '-l', 'node_modules'];
   const said = circom([`${statement}.circom`, ...options, '-o', relative(CIRCUITS, out)], CIRCUITS);
-  const scripts = join(out, `${statement}_js`);
-  renameSync(join(scripts, `${statement}.wasm`), join(out, `${statement}.wasm`));
+  const name = basename(statement);
+  const scripts = join(out, `${name}_js`);
+  renameSync(join(scripts, `${name}.wasm`), join(out, `${name}.wasm`));
   rmSync(scripts, { recursive: true });
   return {
-    r1cs: join(out, `${statement}.r1cs`),
-    sym: join(out, `${statement}.sym`),
-    wasm: join(out, `${statement}.wasm`),
+    r1cs: join(out, `${name}.r1cs`),
+    sym: join(out, `${name}.sym`),
+    wasm: join(out, `${name}.wasm`),
     constraints: Number(/non-linear constraints: (\d+)/.exec(said)[1]),
     wires: Number(/wires: (\d+)/.exec(said)[1]),
   };

@@ -30,6 +30,10 @@ def test_the_artifacts_are_of_these_sources(node_tests: NodeTests) -> None:
     node_tests(CIRCUITS, "artifacts.test.mjs")
 
 
+def test_the_ceremony_publishes_what_it_verified(node_tests: NodeTests) -> None:
+    node_tests(CIRCUITS, "ceremony.test.mjs")
+
+
 def test_the_transcript_names_the_pinned_files() -> None:
     artifacts = load()
     transcript = json.loads((FOLDER / "listen-v1" / "transcript.json").read_text("utf-8"))
