@@ -1,7 +1,7 @@
 // Builds for the tests, made once for the present sources, and witnesses set by hand.
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { WitnessCalculatorBuilder } from 'circom_runtime';
 import * as snarkjs from 'snarkjs';
 import * as listening from '../../web/prover/src/index.js';
@@ -26,6 +26,10 @@ function once(name, sources, make) {
   } catch (error) {
     if (!existsSync(folder)) throw error; // another process was faster
     rmSync(made, { recursive: true });
+  }
+  const ofOldSources = new RegExp(`^${name}-[0-9a-f]{16}$`);
+  for (const old of readdirSync(CACHE)) {
+    if (ofOldSources.test(old) && old !== basename(folder)) rmSync(join(CACHE, old), { recursive: true });
   }
   return folder;
 }
