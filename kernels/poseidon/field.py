@@ -8,17 +8,19 @@ Nothing here is constant-time: all that is hashed is known to this process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import types
+from numba.extending import overload
 
 from kernels.compile import njit
 from kernels.poseidon.words import (
     ZERO,
     accumulate,
     always_inline,
-    multiply_add,
     subtract_once,
     wide_add,
 )
@@ -92,56 +94,28 @@ def add(a: Element, b: Element) -> Element:
     return subtract_once(wide_add(a, b), TWICE_MODULUS)  # type: ignore[no-any-return]
 
 
-@njit()
-def _multiply_limb(total: Element, a: Element, limb: np.uint64) -> Element:
-    """(total + a·limb + the multiple of r that lets 2^64 divide it) / 2^64.
-
-    Below 3r + 1 where the total is and a is below 2r, so four limbs hold it (CIOS without its extra
-    word: Koç, Acar, Kaliski, "Analyzing and comparing Montgomery multiplication algorithms", 1996).
-    """
-    low, carry = multiply_add(a[0], limb, total[0], ZERO)
-    factor = low * NEGATIVE_INVERSE
-    _, reduced = multiply_add(factor, MODULUS_0, low, ZERO)
-    low, carry = multiply_add(a[1], limb, total[1], carry)
-    t0, reduced = multiply_add(factor, MODULUS_1, low, reduced)
-    low, carry = multiply_add(a[2], limb, total[2], carry)
-    t1, reduced = multiply_add(factor, MODULUS_2, low, reduced)
-    low, carry = multiply_add(a[3], limb, total[3], carry)
-    t2, reduced = multiply_add(factor, MODULUS_3, low, reduced)
-    return t0, t1, t2, carry + reduced
+def _products(total: Column, x: Any, y: Any, weight: int) -> Column:
+    """total + the products of words of a weight (a constant) of two elements, or of two (n, 4)
+    arrays row by row: x[…, i]·y[…, weight - i]."""
+    raise NotImplementedError("compiled code has the overload for its types")
 
 
-@njit()
-def multiply(a: Element, b: Element) -> Element:
-    """a·b / 2^256: the product in Montgomery form, below 4r²/2^256 + r < 2r."""
-    always_inline()
-    total = _multiply_limb(ZERO_ELEMENT, a, b[0])
-    total = _multiply_limb(total, a, b[1])
-    total = _multiply_limb(total, a, b[2])
-    return _multiply_limb(total, a, b[3])
-
-
-@njit()
-def fifth_power(a: Element) -> Element:
-    """a^5, Poseidon's S-box."""
-    square = multiply(a, a)
-    return multiply(multiply(square, square), a)
-
-
-@njit()
-def to_plain(a: Element) -> Element:
-    """Out of Montgomery form, below r."""
-    return subtract_once(multiply(a, PLAIN_ONE), MODULUS)  # type: ignore[no-any-return]
-
-
-@njit()
-def _products(total: Column, x: Limbs, y: Limbs, weight: int) -> Column:
-    """total + all words' products of a weight (a constant): x[j, i]·y[j, weight - i]."""
-    always_inline()
-    for row in range(x.shape[0]):
+@overload(_products)
+def _products_of(total: Any, x: Any, y: Any, weight: Any) -> Callable[..., Any]:
+    def of_elements(total: Any, x: Any, y: Any, weight: Any) -> Any:
+        always_inline()
         for i in range(max(0, weight - LIMBS + 1), min(LIMBS, weight + 1)):
-            total = accumulate(total, x[row, i], y[row, weight - i])
-    return total
+            total = accumulate(total, x[i], y[weight - i])
+        return total
+
+    def of_rows(total: Any, x: Any, y: Any, weight: Any) -> Any:
+        always_inline()
+        for row in range(x.shape[0]):
+            for i in range(max(0, weight - LIMBS + 1), min(LIMBS, weight + 1)):
+                total = accumulate(total, x[row, i], y[row, weight - i])
+        return total
+
+    return of_rows if isinstance(x, types.Array) else of_elements
 
 
 @njit()
@@ -154,13 +128,12 @@ def _cleared(total: Column) -> tuple[np.uint64, Column]:
 
 
 @njit()
-def dot(x: Limbs, y: Limbs) -> Element:
-    """Sum of x[j]·y[j] over the rows of two (n, 4) arrays, n up to MAX_SUMMANDS, reduced once.
+def _montgomery(x: Any, y: Any) -> tuple[np.uint64, ...]:
+    """(x·y + a multiple of r) / 2^256 in five words, of elements or summed over the rows of arrays.
 
-    x is below 2r, y (constants) below r. Column by column, products and reduction together (FIPS in
-    Koç, Acar, Kaliski): three words hold a column's sum, and the lower four columns are cleared by
-    adding a multiple of r. The result is below (1 + 2n·r/2^256)·r: 16r for n = 39, 8r for n = 18
-    and 4r for n = 7.
+    The multiple is below 2^256·r, so the result is below x·y / 2^256 + r. Column by column,
+    products and reduction together (FIPS in Koç, Acar, Kaliski, "Analyzing and comparing Montgomery
+    multiplication algorithms", 1996): three words hold a column's sum.
     """
     always_inline()
     total = _products((ZERO, ZERO, ZERO), x, y, 0)
@@ -179,7 +152,29 @@ def dot(x: Limbs, y: Limbs) -> Element:
     total = _products((t1, t2, ZERO), x, y, 5)
     t1, t2, t3 = accumulate(accumulate(total, m2, MODULUS_3), m3, MODULUS_2)
     total = _products((t2, t3, ZERO), x, y, 6)
-    return _below_twice((t0, t1, *accumulate(total, m3, MODULUS_3)), x.shape[0])
+    t2, t3, t4 = accumulate(total, m3, MODULUS_3)
+    return t0, t1, t2, t3, t4
+
+
+@njit()
+def multiply(a: Element, b: Element) -> Element:
+    """a·b / 2^256: the product in Montgomery form, below 4r²/2^256 + r < 2r."""
+    always_inline()
+    t0, t1, t2, t3, _ = _montgomery(a, b)
+    return t0, t1, t2, t3
+
+
+@njit()
+def fifth_power(a: Element) -> Element:
+    """a^5, Poseidon's S-box."""
+    square = multiply(a, a)
+    return multiply(multiply(square, square), a)
+
+
+@njit()
+def to_plain(a: Element) -> Element:
+    """Out of Montgomery form, below r."""
+    return subtract_once(multiply(a, PLAIN_ONE), MODULUS)  # type: ignore[no-any-return]
 
 
 @njit()
@@ -192,3 +187,14 @@ def _below_twice(total: tuple[np.uint64, ...], summands: int) -> Element:
         total = subtract_once(total, WIDE_FOUR_TIMES)
     total = subtract_once(total, WIDE_TWICE)
     return total[0], total[1], total[2], total[3]
+
+
+@njit()
+def dot(x: Limbs, y: Limbs) -> Element:
+    """Sum of x[j]·y[j] over the rows of two (n, 4) arrays, n up to MAX_SUMMANDS, reduced once.
+
+    x is below 2r, y (constants) below r: the sum is below (1 + 2n·r/2^256)·r before the last
+    subtractions, which is 16r for n = 39, 8r for n = 18 and 4r for n = 7.
+    """
+    always_inline()
+    return _below_twice(_montgomery(x, y), x.shape[0])

@@ -21,7 +21,6 @@ ZERO = np.uint64(0)
 intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = extending.intrinsic
 
 _WORD, _DOUBLE = ir.IntType(WORD_BITS), ir.IntType(2 * WORD_BITS)
-_PAIR = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
 
 
 def _packed(builder: Any, words: Any) -> Any:
@@ -41,17 +40,6 @@ def _unpacked(builder: Any, wide: Any) -> Any:
     )
     words = [builder.trunc(word, _WORD) for word in shifted]
     return cgutils.pack_array(builder, words)  # type: ignore[no-untyped-call]
-
-
-@intrinsic
-def multiply_add(_typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """(low, high) of a·b + c + d for four words: two words always hold it."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        a, b, c, d = (builder.zext(word, _DOUBLE) for word in arguments)
-        return _unpacked(builder, builder.add(builder.add(builder.mul(a, b), c), d))
-
-    return _PAIR(a, b, c, d), generate
 
 
 @intrinsic
