@@ -15,13 +15,13 @@ from kernels.bn254.parameters import ONE
 from kernels.bn254.scalar import (
     E1,
     E2,
-    LIMBS,
     fp_copy,
     fp_mul,
     fp_sqr,
     kernel,
     table_address,
 )
+from kernels.bn254.scalar_values import LIMBS
 from kernels.bn254.tower.fp2 import fp_inv
 from kernels.bn254.tower.g1 import AFFINE, JACOBIAN, g1_add_affine, g1_double
 from kernels.bn254.words import INTEGER, is_equal, is_zero

@@ -4,8 +4,9 @@ Numba has no integer wider than 64 bits, so a backend writes the body of each op
 intermediate representation; Numba functions call it through an intrinsic. Elements lie in
 memory and are passed as addresses (64-bit integers): arrays of the caller, or the frame by `stack`.
 
-A body is emitted once a module as its own `linkonce_odr` function and never inlined: a pairing has
-thousands of calls, and inlined it would be megabytes of code that fit no cache. Stack space is
+A body is emitted once a module as its own `linkonce_odr` function and not inlined: a pairing has
+thousands of calls, and inlined it would be megabytes of code that fit no cache. Only copies and
+plain sums, smaller than a call, are (their name is INLINE). Stack space is
 allocated in the entry block alone, for an allocation inside a loop would grow the frame each turn.
 """
 
@@ -21,6 +22,7 @@ from numba.extending import intrinsic as _numba_intrinsic
 
 I64 = ir.IntType(64)
 ALIGNMENT = 64
+INLINE = ""
 
 intrinsic: Any = _numba_intrinsic
 
@@ -28,6 +30,7 @@ Address = int
 Operation2 = Callable[[Address, Address], None]
 Operation3 = Callable[[Address, Address, Address], None]
 Operation4 = Callable[[Address, Address, Address, Address], None]
+Operation5 = Callable[[Address, Address, Address, Address, Address], None]
 
 
 def pointer(builder: Any, address: Any, pointee: Any, offset: int = 0) -> Any:
@@ -52,7 +55,10 @@ def _emit(module: Any, name: str, arguments: int, body: Callable[..., None]) -> 
 
 def _code(name: str, arguments: int, body: Callable[..., None]) -> tuple[Any, Callable[..., Any]]:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        builder.call(_emit(builder.module, name, arguments, body), list(values))
+        if name == INLINE:
+            body(builder, *values)
+        else:
+            builder.call(_emit(builder.module, name, arguments, body), list(values))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * arguments), generate
@@ -86,6 +92,17 @@ def operation4(name: str, body: Callable[..., None]) -> Operation4:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def operation(context: Any, d: Any, a: Any, b: Any, c: Any) -> Any:
+        return code
+
+    return operation  # type: ignore[no-any-return]
+
+
+def operation5(name: str, body: Callable[..., None]) -> Operation5:
+    """Make an operation of a destination and four operands from such a body."""
+    code = _code(name, 5, body)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def operation(context: Any, d: Any, a: Any, b: Any, c: Any, e: Any) -> Any:
         return code
 
     return operation  # type: ignore[no-any-return]

@@ -47,15 +47,14 @@ ATE_DIGITS: Final = windowed_non_adjacent_form(6 * X + 2, 2)[1:]
 LINES: Final = len(ATE_DIGITS) + sum(digit != 0 for digit in ATE_DIGITS) + 2
 
 ONE: Final = 0
-HALF: Final = 1
-THREE: Final = 2
-TWIST: Final = 3
-TWIST_3: Final = 4
-PSI_X_AT: Final = 5
-PSI_Y_AT: Final = 6
-BETAS: Final = 7
-ENTER: Final = 8
-FROBENIUS: Final = 9
+THREE: Final = 1
+TWIST: Final = 2
+TWIST_3: Final = 3
+PSI_X_AT: Final = 4
+PSI_Y_AT: Final = 5
+BETAS: Final = 6
+ENTER: Final = 7
+FROBENIUS: Final = 8
 
 
 def constants(montgomery: int) -> list[tuple[int, int]]:
@@ -65,7 +64,7 @@ def constants(montgomery: int) -> list[tuple[int, int]]:
     form. From FROBENIUS on: xi^(i (p^k - 1) / 6) for k = 1, 2, 3 and i = 1..5, at 5 (k - 1) + i -
     1.
     """
-    table = [(1, 0), (pow(2, -1, P), 0), (B, 0), TWIST_B, fp2_scale(TWIST_B, 3), PSI_X, PSI_Y]
+    table = [(1, 0), (B, 0), TWIST_B, fp2_scale(TWIST_B, 3), PSI_X, PSI_Y]
     table += [(BETA, BETA * BETA % P), (montgomery % P, 0)]
     table += [fp2_power(XI, i * (P**k - 1) // 6) for k in (1, 2, 3) for i in range(1, 6)]
     return table

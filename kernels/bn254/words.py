@@ -7,7 +7,8 @@ import numpy as np
 from kernels.bn254.integers import P, R
 from kernels.bn254.llvm import load, noinline, stack, store
 from kernels.bn254.parameters import ENTER
-from kernels.bn254.scalar import E1, E2, LIMBS, fp_mul, kernel, table_address
+from kernels.bn254.scalar import E1, E2, fp_mul, kernel, table_address
+from kernels.bn254.scalar_values import LIMBS
 from kernels.bn254.tower.fp12 import E12, f12_one
 
 INTEGER = 32
@@ -76,6 +77,20 @@ def below_r(integers: int, count: int) -> bool:
     for i in range(count):
         below = below and _less(integers + i * INTEGER, R_WORDS)
     return below
+
+
+@kernel
+def subtract_p(a: int) -> None:
+    """Four words below 2p, little-endian: below p."""
+    if _less(a, P_WORDS):
+        return
+    borrow = np.uint64(0)
+    for i in range(LIMBS):
+        word = load(a + 8 * i)
+        difference = word - P_WORDS[i]
+        store(a + 8 * i, difference - borrow)
+        below = word < P_WORDS[i] or (difference == 0 and borrow != 0)
+        borrow = np.uint64(1) if below else np.uint64(0)
 
 
 @kernel

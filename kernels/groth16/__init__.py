@@ -6,6 +6,7 @@
 Nothing is constant-time: keys, proofs and inputs are all public.
 """
 
+from kernels.groth16.bisection import MAX_BATCH, verify_batch
 from kernels.groth16.formats import (
     Proof,
     PublicSignals,
@@ -16,7 +17,6 @@ from kernels.groth16.formats import (
 )
 from kernels.groth16.verdict import Malformed, Verdict
 from kernels.groth16.verify import verify
-from kernels.groth16.verify_batch import MAX_BATCH, verify_batch
 from kernels.groth16.warm import compile_all, warm
 from kernels.groth16.weights import WEIGHT
 

@@ -49,6 +49,7 @@ Places = npt.NDArray[np.int64]
 # What is kept of a proof: its weighted A and its B, a record's beginning.
 KEPT: Final = 2 * E1 + 2 * E2
 PLANES_BYTES: Final = 8 * PLANES
+WORK: Final = JACOBIAN + E1
 # Records at a time: they share the squarings of one Miller loop and stay in the first cache.
 CHUNK: Final = 16
 CHUNK_BYTES = CHUNK * PAIR
@@ -81,35 +82,30 @@ def screen_batch(
 
 
 @kernel
-def weight_batch(codes: Places, kept: int, planes: int, work: int) -> None:
-    """A_i = r_i A_i, affine again by one inversion. work: JACOBIAN + E1 bytes a proof."""
+def weight_batch(chosen: Places, kept: int, planes: int, work: int) -> None:
+    """A_i = r_i A_i for the chosen proofs, affine again by one inversion.
+
+    work: WORK bytes a proof.
+    """
     noinline()
     three, inverse, z = stack(IMAGES), stack(E1), stack(E1)
-    products = work + len(codes) * JACOBIAN
-    last = -1
-    for i in range(len(codes)):
-        if codes[i] == VALID:
-            t = work + i * JACOBIAN
-            images(three, kept + i * KEPT)
-            weighted(t, three, planes + i * PLANES_BYTES)
-            if last < 0:
-                fp_copy(products + i * E1, t + 2 * E1)
-            else:
-                fp_mul(products + i * E1, products + last * E1, t + 2 * E1)
-            last = i
-    if last < 0:
-        return
-    fp_inv(inverse, products + last * E1)
-    while last >= 0:
-        before = last - 1
-        while before >= 0 and codes[before] != VALID:
-            before -= 1
+    products = work + len(chosen) * JACOBIAN
+    for i in range(len(chosen)):
+        t = work + i * JACOBIAN
+        images(three, kept + chosen[i] * KEPT)
+        weighted(t, three, planes + chosen[i] * PLANES_BYTES)
+        if i == 0:
+            fp_copy(products, t + 2 * E1)
+        else:
+            fp_mul(products + i * E1, products + (i - 1) * E1, t + 2 * E1)
+    fp_inv(inverse, products + (len(chosen) - 1) * E1)
+    for i in range(len(chosen) - 1, -1, -1):
+        t = work + i * JACOBIAN
         fp_copy(z, inverse)
-        if before >= 0:
-            fp_mul(z, inverse, products + before * E1)
-            fp_mul(inverse, inverse, work + last * JACOBIAN + 2 * E1)
-        g1_to_affine(kept + last * KEPT, work + last * JACOBIAN, z)
-        last = before
+        if i > 0:
+            fp_mul(z, inverse, products + (i - 1) * E1)
+            fp_mul(inverse, inverse, t + 2 * E1)
+        g1_to_affine(kept + chosen[i] * KEPT, t, z)
 
 
 @kernel

@@ -18,13 +18,13 @@ from kernels.bn254.parameters import ONE
 from kernels.bn254.scalar import (
     E1,
     E2,
-    LIMBS,
     fp_copy,
     fp_mul,
     fp_neg,
     kernel,
     table_address,
 )
+from kernels.bn254.scalar_values import LIMBS
 from kernels.bn254.tower.final import final_exponentiation
 from kernels.bn254.tower.fp2 import fp_inv
 from kernels.bn254.tower.fp12 import E12, f12_mul

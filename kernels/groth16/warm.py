@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kernels.bn254.twist import GENERATOR, double
+from kernels.groth16.bisection import SINGLES, verify_batch
 from kernels.groth16.formats import Proof, VerifyingKey
 from kernels.groth16.key import prepare
 from kernels.groth16.verify import verify
-from kernels.groth16.verify_batch import SINGLES, verify_batch
 from kernels.groth16.weights import WEIGHT
 
 # The smallest key that can be prepared; nobody knows a proof under it, and none is needed.

@@ -24,16 +24,22 @@ compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
 def _calling(operation: Callable[..., Any], operands: int) -> Callable[..., Any]:
     """A compiled function of the same name around one of the field's operations."""
 
-    def one(d: int, a: int) -> None:
+    def one(a: int) -> None:
+        operation(a)
+
+    def two(d: int, a: int) -> None:
         operation(d, a)
 
-    def two(d: int, a: int, b: int) -> None:
+    def three(d: int, a: int, b: int) -> None:
         operation(d, a, b)
 
-    def three(d: int, a: int, b: int, c: int) -> None:
+    def four(d: int, a: int, b: int, c: int) -> None:
         operation(d, a, b, c)
 
-    return numba.njit((one, two, three)[operands - 1])
+    def five(d: int, a: int, b: int, c: int, e: int) -> None:
+        operation(d, a, b, c, e)
+
+    return numba.njit((one, two, three, four, five)[operands - 1])
 
 
 class Backend:
@@ -74,22 +80,33 @@ class Backend:
         """function(destination of `out` elements, operands): rows go to memory, numbers stay."""
         destination = self.put([[0] * out] * self.lanes)
         kept = [value if isinstance(value, int) else self.put(value) for value in operands]
-        if isinstance(function, _Intrinsic):
-            function = _calling(function, len(operands))
-        function(
+        self.apply(
+            function,
             destination.ctypes.data,
             *[value if isinstance(value, int) else value.ctypes.data for value in kept],
         )
         return self.get(destination)
+
+    @staticmethod
+    def apply(function: Callable[..., Any], *addresses: int) -> None:
+        """Call a kernel, or one of the field's operations, on addresses."""
+        if isinstance(function, _Intrinsic):
+            function = _calling(function, len(addresses))
+        function(*addresses)
 
 
 def backends() -> list[Backend]:
     """All that this machine can run; compiled code only where Numba compiles."""
     if not compiled:
         return []
-    from kernels.bn254 import scalar
+    from kernels.bn254 import lanes, scalar
+    from kernels.bn254.specialise import specialise
 
-    return [Backend("scalar", scalar, "kernels.bn254.tower")]
+    specialise("kernels.bn254.lanes", "kernels.bn254.tower_lanes")
+    return [
+        Backend("scalar", scalar, "kernels.bn254.tower"),
+        Backend("lanes", lanes, "kernels.bn254.tower_lanes"),
+    ]
 
 
 # ------------------------------------------------------------------ py_ecc's elements and ours

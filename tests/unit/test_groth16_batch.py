@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernels.bn254.integers import P, R
 from kernels.bn254.parameters import LAMBDA
-from kernels.groth16 import MAX_BATCH, WEIGHT, Proof, Verdict, verify, verify_batch
+from kernels.groth16 import MAX_BATCH, WEIGHT, Proof, Verdict, bisection, verify, verify_batch
 from tests.unit.bn254_memory import compiled
 from tests.unit.groth16_instances import Trapdoor, g1, outside_subgroup
 
@@ -24,6 +25,15 @@ pytestmark = [
 ]
 
 TRAPDOOR = Trapdoor.random(inputs=2, seed=3)
+
+
+@pytest.fixture(autouse=True, params=["one_by_one", "eight_lanes"])
+def per_proof(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with either backend; without IFMA the lanes run on ordinary multiplications."""
+    chosen = getattr(importlib.import_module("kernels.groth16.per_proof"), request.param)
+    monkeypatch.setattr(bisection, "per_proof", chosen)
+
+
 KEY = TRAPDOOR.key()
 Case = tuple[Proof, tuple[int, ...], Verdict]
 
@@ -70,7 +80,7 @@ def test_honest_batches_of_any_size(count: int) -> None:
     assert verdicts(cases) == [Verdict.VALID] * count
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*GOOD, *bad_cases()]), max_size=24), st.integers())
 def test_any_mixture_gets_the_verdicts_of_one_by_one(cases: list[Case], seed: int) -> None:
     assert verdicts(cases, seed) == [case[2] for case in cases]
@@ -170,7 +180,7 @@ def naive_weight(weight: bytes) -> int:
     return total % R
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=WEIGHT, max_size=WEIGHT), st.integers(1, R - 1))
 def test_weighted_points_and_sums_are_multiples(weight: bytes, k: int) -> None:
     from kernels.bn254.tower.g1 import AFFINE, JACOBIAN

@@ -9,9 +9,12 @@ from kernels.bn254.scalar import (
     f2_add,
     f2_conj,
     f2_copy,
+    f2_cyclotomic_even,
+    f2_cyclotomic_odd,
     f2_mul,
-    f2_reduce,
+    f2_plus_xi,
     f2_sub,
+    f2_sum,
     f2_xi,
     kernel,
     table_address,
@@ -21,12 +24,12 @@ from kernels.bn254.tower.fp6 import (
     f6_add,
     f6_copy,
     f6_inv,
+    f6_minus_minus,
+    f6_minus_minus_v,
     f6_mul,
     f6_mul_01,
     f6_neg,
-    f6_reduce,
-    f6_sub,
-    f6_times_v,
+    f6_plus_v,
 )
 
 E12 = 2 * E6
@@ -39,7 +42,6 @@ def f12_one(d: int) -> None:
     f2_copy(d, one)
     for i in range(1, 6):
         f2_sub(d + i * E2, one, one)
-        f2_reduce(d + i * E2)
 
 
 @kernel
@@ -67,30 +69,24 @@ def f12_mul(d: int, a: int, b: int) -> None:
     f6_add(s, a, a + E6)
     f6_add(t, b, b + E6)
     f6_mul(s, s, t)
-    f6_sub(s, s, v0)
-    f6_sub(d + E6, s, v1)
-    f6_reduce(d + E6)
-    f6_times_v(v1, v1)
-    f6_add(d, v0, v1)
-    f6_reduce(d)
+    f6_minus_minus(d + E6, s, v0, v1)
+    f6_plus_v(d, v0, v1)
 
 
 @kernel
 def f12_sqr(d: int, a: int) -> None:
-    """d = a^2 by the complex method, 12 products in Fp2 (Beuchat et al., algorithm 22)."""
+    """d = a^2 by the complex method, 12 products in Fp2 (Beuchat et al., algorithm 22).
+
+    a0^2 + v a1^2 = (a0 + a1)(a0 + v a1) - a0 a1 - v a0 a1.
+    """
     noinline()
     t, s, u = stack(E6), stack(E6), stack(E6)
     f6_mul(t, a, a + E6)
     f6_add(s, a, a + E6)
-    f6_times_v(u, a + E6)
-    f6_add(u, u, a)
+    f6_plus_v(u, a, a + E6)
     f6_mul(s, s, u)
-    f6_times_v(u, t)
-    f6_sub(s, s, t)
-    f6_sub(d, s, u)
-    f6_reduce(d)
+    f6_minus_minus_v(d, s, t, t)
     f6_add(d + E6, t, t)
-    f6_reduce(d + E6)
 
 
 @kernel
@@ -100,9 +96,8 @@ def f12_inv(d: int, a: int) -> None:
     t, s = stack(E6), stack(E6)
     f6_mul(t, a, a)
     f6_mul(s, a + E6, a + E6)
-    f6_times_v(s, s)
-    f6_sub(t, t, s)
-    f6_reduce(t)
+    f6_neg(s, s)
+    f6_plus_v(t, t, s)
     f6_inv(t, t)
     f6_neg(s, a + E6)
     f6_mul(d, a, t)
@@ -128,58 +123,38 @@ def f12_frobenius(d: int, a: int, k: int) -> None:
 
 
 @kernel
-def _f4_sqr(c0: int, c1: int, x: int, y: int) -> None:
-    """c0 + c1 s = (x + y s)^2 in Fp4 = Fp2[s] / (s^2 - xi)."""
-    product, t = stack(E2), stack(E2)
+def _f4_products(cross: int, product: int, x: int, y: int) -> None:
+    """For (x + y s)^2 in Fp4 = Fp2[s] / (s^2 - xi): (x + y)(x + xi y) and x y.
+
+    The square is (cross - product - xi product) + 2 product s.
+    """
+    t = stack(E2)
+    f2_plus_xi(t, x, y)
+    f2_sum(cross, x, y)
+    f2_mul(cross, cross, t)
     f2_mul(product, x, y)
-    f2_xi(t, y)
-    f2_add(t, t, x)
-    f2_add(c0, x, y)
-    f2_mul(c0, c0, t)
-    f2_xi(t, product)
-    f2_sub(c0, c0, product)
-    f2_sub(c0, c0, t)
-    f2_reduce(c0)
-    f2_add(c1, product, product)
-    f2_reduce(c1)
-
-
-@kernel
-def _3t_minus_2a(d: int, t: int, a: int) -> None:
-    s = stack(E2)
-    f2_sub(s, t, a)
-    f2_add(s, s, s)
-    f2_add(d, s, t)
-    f2_reduce(d)
-
-
-@kernel
-def _3t_plus_2a(d: int, t: int, a: int) -> None:
-    s = stack(E2)
-    f2_add(s, t, a)
-    f2_add(s, s, s)
-    f2_add(d, s, t)
-    f2_reduce(d)
 
 
 @kernel
 def f12_cyclotomic_sqr(d: int, a: int) -> None:
-    """d = a^2 where a^(p^4 - p^2 + 1) = 1 (Granger and Scott, PKC 2010): three squares in Fp4."""
+    """d = a^2 where a^(p^4 - p^2 + 1) = 1 (Granger and Scott, PKC 2010): three squares in Fp4.
+
+    Of each square t, coefficients are 3 t - 2 a or 3 t + 2 a.
+    """
     noinline()
-    t0, t1, t2 = stack(E2), stack(E2), stack(E2)
-    t3, t4, t5 = stack(E2), stack(E2), stack(E2)
-    b = a + E6
-    e = d + E6
-    _f4_sqr(t0, t1, a, b + E2)
-    _f4_sqr(t2, t3, b, a + 2 * E2)
-    _f4_sqr(t4, t5, a + E2, b + 2 * E2)
-    _3t_minus_2a(d, t0, a)
-    _3t_plus_2a(e + E2, t1, b + E2)
-    f2_xi(t5, t5)
-    _3t_plus_2a(e, t5, b)
-    _3t_minus_2a(d + 2 * E2, t4, a + 2 * E2)
-    _3t_minus_2a(d + E2, t2, a + E2)
-    _3t_plus_2a(e + 2 * E2, t3, b + 2 * E2)
+    q0, q1, q2 = stack(E2), stack(E2), stack(E2)
+    m0, m1, m2 = stack(E2), stack(E2), stack(E2)
+    b, e = a + E6, d + E6
+    _f4_products(q0, m0, a, b + E2)
+    _f4_products(q1, m1, b, a + 2 * E2)
+    _f4_products(q2, m2, a + E2, b + 2 * E2)
+    f2_cyclotomic_even(d, q0, m0, a)
+    f2_cyclotomic_odd(e + E2, m0, b + E2)
+    f2_cyclotomic_even(d + E2, q1, m1, a + E2)
+    f2_cyclotomic_odd(e + 2 * E2, m1, b + 2 * E2)
+    f2_cyclotomic_even(d + 2 * E2, q2, m2, a + 2 * E2)
+    f2_xi(m2, m2)
+    f2_cyclotomic_odd(e, m2, b)
 
 
 @kernel
@@ -194,12 +169,8 @@ def f12_mul_034(f: int, c0: int, c3: int, c4: int) -> None:
     f6_add(e, f, f + E6)
     f2_add(s, c0, c3)
     f6_mul_01(e, e, s, c4)
-    f6_sub(e, e, a)
-    f6_sub(f + E6, e, b)
-    f6_reduce(f + E6)
-    f6_times_v(b, b)
-    f6_add(f, a, b)
-    f6_reduce(f)
+    f6_minus_minus(f + E6, e, a, b)
+    f6_plus_v(f, a, b)
 
 
 @kernel
@@ -210,7 +181,4 @@ def f12_mul_134(f: int, c3: int, c4: int) -> None:
     f6_mul_01(a, f, c3, c4)
     f6_mul_01(b, f + E6, c3, c4)
     f6_add(f + E6, a, f + E6)
-    f6_reduce(f + E6)
-    f6_times_v(b, b)
-    f6_add(f, b, f)
-    f6_reduce(f)
+    f6_plus_v(f, f, b)

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from kernels.bn254.scalar import E1
 from kernels.bn254.tower.fp12 import E12
 from kernels.bn254.tower.g1 import JACOBIAN
 from kernels.compile import njit
@@ -16,14 +15,13 @@ from kernels.groth16.batch import (
     PLANES_BYTES,
     Places,
     equation_holds,
-    multiply_moving,
     screen_batch,
     sum_inputs,
     sum_points,
-    weight_batch,
 )
 from kernels.groth16.formats import Proof, VerifyingKey
 from kernels.groth16.key import Prepared, Words, prepare
+from kernels.groth16.per_proof import per_proof
 from kernels.groth16.single import PROOF, VALID, VERDICTS
 from kernels.groth16.verdict import Verdict
 from kernels.groth16.verify import proof_bytes, signals_bytes, verify_words
@@ -37,9 +35,8 @@ Kept = tuple[Words, Words, Words]
 
 
 @njit(error_model="numpy")
-def _prepare(codes: Places, kept: Kept, work: Words, sources: Kept, inputs: int) -> None:
-    """Screen and weight. kept: weighted A with B, images of C, planes; sources: proofs, inputs,
-    weights."""
+def _screen(codes: Places, kept: Kept, sources: Kept, inputs: int) -> None:
+    """`screen_batch`. kept: A with B, images of C, planes; sources: proofs, inputs, weights."""
     points, images, planes = kept
     proofs, signals, weights = sources
     for i in range(len(codes)):
@@ -52,7 +49,6 @@ def _prepare(codes: Places, kept: Kept, work: Words, sources: Kept, inputs: int)
         signals.ctypes.data,
         inputs,
     )
-    weight_batch(codes, points.ctypes.data, planes.ctypes.data, work.ctypes.data)
 
 
 @njit(error_model="numpy")
@@ -63,12 +59,6 @@ def _sum(
     _points, images, planes = kept
     sum_inputs(totals.ctypes.data, chosen, signals.ctypes.data, inputs, planes.ctypes.data)
     sum_points(total_c.ctypes.data, chosen, images.ctypes.data, planes.ctypes.data)
-
-
-@njit(error_model="numpy")
-def _multiply(value: Words, chosen: Places, kept: Kept, codes: Places) -> bool:
-    """`multiply_moving` on arrays."""
-    return multiply_moving(value.ctypes.data, chosen, kept[0].ctypes.data, codes)
 
 
 @njit(error_model="numpy")
@@ -96,9 +86,12 @@ class _Batch:
             np.empty(count * IMAGES // 8, np.uint64),
             np.empty(count * PLANES_BYTES // 8, np.uint64),
         )
-        work = np.empty(count * (JACOBIAN + E1) // 8, np.uint64)
+        self._parts = per_proof()
         drawn = np.frombuffer(weights, np.uint64)
-        _prepare(self.codes, self._kept, work, (self._proofs, self._signals, drawn), key.inputs)
+        _screen(self.codes, self._kept, (self._proofs, self._signals, drawn), key.inputs)
+        self.screened = np.flatnonzero(self.codes == VALID)
+        if len(self.screened) > SINGLES:
+            self._parts.weight(self.screened, self._kept[0], self._kept[2])
 
     def settle(self, chosen: Places, *, wrong: bool = False) -> None:
         """Give each chosen proof its code; wrong: it is known that one of them is."""
@@ -121,7 +114,7 @@ class _Batch:
         subgroup."""
         key = self._key
         value = np.empty(E12 // 8, np.uint64)
-        if not _multiply(value, chosen, self._kept, self.codes):
+        if not self._parts.multiply(value, chosen, self._kept[0], self.codes):
             return False
         totals = np.zeros((key.inputs + 1) * PLANES * TOTAL // 8, np.uint64)
         total_c = np.empty(JACOBIAN // 8, np.uint64)
@@ -166,7 +159,7 @@ def verify_batch(
             written.append((*words, weights[i * WEIGHT : (i + 1) * WEIGHT]))
     if readable:
         batch = _Batch(prepare(key), *(b"".join(part) for part in zip(*written, strict=True)))
-        batch.settle(np.flatnonzero(batch.codes == VALID))
+        batch.settle(batch.screened)
         for i, code in zip(readable, batch.codes, strict=True):
             verdicts[i] = VERDICTS[code]
     return verdicts
