@@ -23,7 +23,8 @@ $(STAMP): requirements-dev.lock
 run: setup ## start everything and stay up until Ctrl-C
 	@exec $(BIN)/python -m deployments.cli run
 
-demo: setup ## the story of one rewarded listen, on the running system, as it happens
+demo: setup ## the story of one rewarded listen, on the running system, as it happens (proving takes node and npm)
+	@test -d web/prover/node_modules || ! command -v npm >/dev/null || npm ci --prefix web/prover --ignore-scripts --loglevel=error
 	@$(BIN)/python -m deployments.cli demo
 
 verify: setup ## derive every balance again and print any difference

@@ -29,11 +29,13 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
 
 from benchmarks.harness import Contender, Direction, Figures, Target, compare, percentile, rounds
+from benchmarks.http_load import CONTENT_LENGTH, END_OF_HEAD
 from deployments.cluster import MARK, kill_marked
 from deployments.composition.common import open_tokens
 from deployments.launcher.server import is_free
@@ -68,11 +70,9 @@ class Engine(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request that is ready to be sent."""
+    """A request that is ready to be sent, head and all."""
 
-    path: str
-    headers: dict[str, str]
-    body: bytes
+    sent: bytes
     claims: int
 
 
@@ -162,12 +162,13 @@ class Bench:
         common = {"pool_id": self._pool["pool_id"], "key_version": VERSION}
         body = {**common, "claims": proved} if claims > 1 else {**common, **proved[0]}
         path = "/api/v1/rewards/claims" + ("/batch" if claims > 1 else "")
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Idempotency-Key": uuid.uuid4().hex,
-            "Content-Type": "application/json",
-        }
-        return Request(path, headers, json.dumps(body).encode(), claims)
+        content = json.dumps(body).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {urlsplit(self._engine.url).netloc}\r\n"
+            f"Authorization: Bearer {token}\r\nIdempotency-Key: {uuid.uuid4().hex}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        return Request(head.encode() + content, claims)
 
     def _claim(self, user_id: str) -> dict[str, Any]:
         nullifier, recipient = scalar(uuid.uuid4().hex), uuid.UUID(user_id).int
@@ -178,24 +179,21 @@ class Bench:
     async def send(self, requests: Sequence[Request], callers: int) -> tuple[float, list[float]]:
         """Claims paid a second, and how long each request took, in milliseconds."""
         waiting, latencies_ms, paid = iter(requests), list[float](), 0
-        limits = httpx.Limits(max_connections=callers)
-        async with httpx.AsyncClient(
-            base_url=self._engine.url, timeout=60, limits=limits
-        ) as client:
+        address = urlsplit(self._engine.url)
 
-            async def caller() -> None:
-                nonlocal paid
-                for request in waiting:
-                    asked = time.perf_counter()
-                    answer = await client.post(
-                        request.path, content=request.body, headers=request.headers
-                    )
-                    latencies_ms.append((time.perf_counter() - asked) * 1e3)
-                    paid += _paid(answer, request)
+        async def caller() -> None:
+            nonlocal paid
+            streams = await asyncio.open_connection(address.hostname, address.port)
+            for request in waiting:
+                asked = time.perf_counter()
+                answer = await _answer(*streams, request)
+                latencies_ms.append((time.perf_counter() - asked) * 1e3)
+                paid += _paid(answer, request)
+            streams[1].close()
 
-            began = time.perf_counter()
-            await asyncio.gather(*(caller() for _ in range(callers)))
-            seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        seconds = time.perf_counter() - began
         self.paid += paid
         assert paid == sum(request.claims for request in requests), "some claims were not paid"
         return paid / seconds, sorted(latencies_ms)
@@ -221,13 +219,25 @@ class Bench:
         )
 
 
-def _paid(answer: httpx.Response, request: Request) -> int:
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request
+) -> bytes:
+    """The body of the answer. Raises RuntimeError for one that is no success."""
+    writer.write(request.sent)
+    head = await reader.readuntil(END_OF_HEAD)
+    length = CONTENT_LENGTH.search(head, 0, len(head) - 2)
+    assert length is not None, head
+    body = await reader.readexactly(int(length[1]))
+    if not head.startswith(b"HTTP/1.1 2"):
+        raise RuntimeError(body.decode())
+    return body
+
+
+def _paid(answer: bytes, request: Request) -> int:
     """How many claims of the request the answer says are paid."""
-    assert answer.is_success, answer.text
-    found = answer.json()
     if request.claims == 1:
         return 1
-    return sum(result["code"] is None for result in found["results"])
+    return sum(result["code"] is None for result in json.loads(answer)["results"])
 
 
 async def measure(engine: Engine, claims: int, callers: int) -> Figures:

@@ -1,5 +1,6 @@
 // Proves for the demo: one question in JSON on standard input, one answer on standard output.
 //   {"ask": "identity"}                         -> {"secret", "commitment"}
+//   {"ask": "leaf", "secret", "session_id", "pool_id", "rows"} -> {"leaf"}: of its first stretch
 //   {"ask": "claims", "secret", "session_id", "pool_id", "rows", "leaves", "terms",
 //    "recipient", "epoch"}                      -> {"version", "claims": [{"proof", "public_signals"}]}
 // Numbers of the field are decimal strings. The secret stays between this process and the player.
@@ -14,31 +15,33 @@ async function artifacts() {
   return prover.loadArtifacts(pins, (name) => readFile(new URL(name, ARTIFACTS)));
 }
 
-// A claim for each stretch whose leaf is in the tree and that reached a step.
+// The session's stretches, each with its leaf.
+function stretches({ secret, session_id: sessionId, pool_id: poolId, rows }) {
+  const commitment = prover.commitment(BigInt(secret));
+  const pool = prover.fromUuid(poolId);
+  const own = rows.map(([nonce, deltaMs]) => ({ nonce: prover.fromHex(nonce), deltaMs }));
+  return prover.stretches(own).map((part, stretch) => {
+    const session = prover.sessionElement(sessionId, stretch);
+    const leaf = prover.leaf({ commitment, session, pool, chain: prover.chain(part) });
+    return { session, pool, rows: part, leaf };
+  });
+}
+
+// A claim for each stretch that reached a step.
 async function claims(asked) {
-  const rows = asked.rows.map(([nonce, deltaMs]) => ({ nonce: prover.fromHex(nonce), deltaMs }));
   const leaves = asked.leaves.map(BigInt);
-  const secret = BigInt(asked.secret);
-  const pool = prover.fromUuid(asked.pool_id);
-  const commitment = prover.commitment(secret);
   const files = await artifacts();
   const proved = [];
-  for (const [stretch, part] of prover.stretches(rows).entries()) {
-    const session = prover.sessionElement(asked.session_id, stretch);
-    const leaf = prover.leaf({ commitment, session, pool, chain: prover.chain(part) });
-    const index = leaves.indexOf(leaf);
-    const minPlayedMs = prover.claimStep(prover.playedMs(part), asked.terms.steps_ms);
-    if (index < 0) throw new Error(`leaf ${leaf} is not in the tree`);
+  for (const { leaf, ...part } of stretches(asked)) {
+    const minPlayedMs = prover.claimStep(prover.playedMs(part.rows), asked.terms.steps_ms);
     if (minPlayedMs === undefined) continue;
-    const { root, siblings } = prover.tree.path(leaves, index);
+    const index = leaves.indexOf(leaf);
+    if (index < 0) throw new Error(`leaf ${leaf} is not in the tree`);
     const claim = {
-      secret,
-      session,
-      pool,
-      rows: part,
+      ...part,
+      ...prover.tree.path(leaves, index),
+      secret: BigInt(asked.secret),
       index,
-      siblings,
-      root,
       minPlayedMs,
       maxGapMs: asked.terms.max_gap_ms,
       recipient: prover.fromUuid(asked.recipient),
@@ -58,6 +61,7 @@ function identity() {
 let text = '';
 for await (const part of process.stdin) text += part;
 const asked = JSON.parse(text);
-const answer = asked.ask === 'identity' ? identity() : await claims(asked);
+const answers = { identity, leaf: () => ({ leaf: String(stretches(asked)[0].leaf) }), claims };
+const answer = await answers[asked.ask](asked);
 // snarkjs may leave threads behind that would keep this process.
 process.stdout.write(JSON.stringify(answer), () => process.exit(0));

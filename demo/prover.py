@@ -33,6 +33,12 @@ async def new_identity() -> dict[str, str]:
     return identity
 
 
+async def first_leaf(secret: str, session: dict[str, Any]) -> str:
+    """The leaf of the session's first stretch, decimal. Raises CannotProveError."""
+    answer: dict[str, str] = await _ask({"ask": "leaf", "secret": secret, **session})
+    return answer["leaf"]
+
+
 async def prove_claims(
     secret: str,
     session: dict[str, Any],

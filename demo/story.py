@@ -12,7 +12,7 @@ from typing import Any
 
 from demo.client import Api, Refused, open_realtime
 from demo.player import Tell, play
-from demo.prover import new_identity, prove_claims, why_missing
+from demo.prover import first_leaf, new_identity, prove_claims, why_missing
 
 MUSIC = Path(__file__).resolve().parent / "music"
 SONG = MUSIC / "nebula.opus"
@@ -109,11 +109,11 @@ async def _identify(fan: Api, tell: Tell) -> dict[str, str] | None:
 async def claim(fan: Api, session: dict[str, Any], secret: str, tell: Tell) -> int:
     """Prove the session and claim its reward; what was paid. Raises Refused, CannotProveError."""
     pool_id = (await fan.get(f"/listening/sessions/{session['session_id']}"))["pool_id"]
-    tree = await _tree_with_leaf(fan, pool_id, session["session_id"])
+    facts = {"session_id": session["session_id"], "pool_id": pool_id, "rows": session["rows"]}
+    tree = await _tree_with(await first_leaf(secret, facts), fan, pool_id)
     tell(f"the session's leaf is one of {len(tree['leaves'])} in the pool's tree")
     terms = await fan.get("/rewards/claims/terms")
     began = time.monotonic()
-    facts = {"session_id": session["session_id"], "pool_id": pool_id, "rows": session["rows"]}
     proved = await prove_claims(secret, facts, tree, terms, fan.user_id)
     tell(f"proved in {time.monotonic() - began:.1f} s, without saying which leaf it is")
     body = {"pool_id": pool_id, "key_version": proved["version"], "claims": proved["claims"]}
@@ -124,13 +124,11 @@ async def claim(fan: Api, session: dict[str, Any], secret: str, tell: Tell) -> i
     return int(paid["amount_minor"])
 
 
-async def _tree_with_leaf(fan: Api, pool_id: str, session_id: str) -> dict[str, Any]:
-    """The epoch whose tree has the session's leaf, and all its leaves. Raises TimeoutError.
+async def _tree_with(own: str, fan: Api, pool_id: str) -> dict[str, Any]:
+    """The epoch whose tree has the leaf, and all its leaves. Raises TimeoutError.
 
-    A player that knows how to hash would look for the leaf in the lists alone; this one, to wait
-    no longer than needed, asks for its witness.
+    All of them are read, so that nobody learns which one was looked for.
     """
-    own = (await fan.get(f"/listening/sessions/{session_id}/witness"))["stretches"][0]["leaf"]
     async with asyncio.timeout(REWARD_SECONDS):
         while True:
             present = (await fan.get(f"/reward-pools/{pool_id}"))["epoch"]
