@@ -15,7 +15,6 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from benchmarks.node import missing
-from demo.prover import why_missing
 from demo.story import MUSIC, tell_story
 from tests.running_system import Running, run_system
 
@@ -26,7 +25,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    if reason := missing(PROVER) or why_missing():
+    if reason := missing(PROVER):
         pytest.fail(f"the prover: {reason} (Node 20 and npm are needed)")
     folder = tmp_path_factory.mktemp("vibestream")
     with run_system(folder, VIBESTREAM_BEAT_INTERVAL_MS="500") as started:
