@@ -197,6 +197,8 @@ def main(name: str, key_file: str, proofs_file: str) -> None:
     if not verify(prepare(proofs[0])) or verify(prepare(wrong)):
         raise SystemExit(f"{name} does not tell an honest proof from a wrong one")
     cases = [prepare(proof) for proof in proofs]
+    # A proof that takes seconds meets whatever else the machine does: not so the processor's time.
+    clock = time.process_time if name == "py_ecc" else time.perf_counter
     print("ready", flush=True)
     at = 0
     for line in sys.stdin:
@@ -204,9 +206,9 @@ def main(name: str, key_file: str, proofs_file: str) -> None:
         for _ in range(int(line)):
             case = cases[at % len(cases)]
             at += 1
-            began = time.perf_counter()
+            began = clock()
             valid = verify(case)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(clock() - began)
             if not valid:
                 raise SystemExit(f"{name} refuses an honest proof")
         print(json.dumps(seconds), flush=True)
