@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kernels.bn254.fixed_base import fixed_base_sum, g1_accumulate, g1_to_affine
+from kernels.bn254.fixed_base import SCALAR_BITS, fixed_base_sum, g1_accumulate, g1_to_affine
 from kernels.bn254.llvm import noinline, stack, store
 from kernels.bn254.scalar import E1, E2, fp_copy, fp_mul, integer_accumulate, kernel
 from kernels.bn254.tower.final import final_exponentiation
@@ -23,7 +23,7 @@ from kernels.bn254.tower.fp12 import E12, f12_mul, f12_one
 from kernels.bn254.tower.g1 import AFFINE, JACOBIAN, g1_double
 from kernels.bn254.tower.miller import FIXED_POINT, PAIR, miller
 from kernels.bn254.words import INTEGER, below_r, clear, is_one
-from kernels.groth16.key import LINES, Words
+from kernels.groth16.key import LINES
 from kernels.groth16.single import (
     INPUT,
     OUTSIDE_SUBGROUP,
@@ -39,7 +39,9 @@ from kernels.groth16.weights import (
     IMAGES,
     PLANES,
     TOTAL,
+    WEIGHT,
     digit,
+    digit_planes,
     images,
     weighted,
 )
@@ -56,6 +58,13 @@ CHUNK_BYTES = CHUNK * PAIR
 THREE_JACOBIANS = 3 * JACOBIAN
 THREE_FIXED_POINTS = 3 * FIXED_POINT
 THREE_ELEMENTS = 3 * E1
+
+
+@kernel
+def planes_batch(planes: int, weights: int, count: int) -> None:
+    """The digits of each weight."""
+    for i in range(count):
+        digit_planes(planes + i * PLANES_BYTES, weights + i * WEIGHT)
 
 
 @kernel
@@ -165,19 +174,17 @@ def multiply_moving(f: int, chosen: Places, kept: int, codes: Places) -> bool:
 
 @kernel
 def equation_holds(
-    f: int, total_c: int, scalars: int, inputs: int, key: tuple[Words, Words], bits: int
+    f: int, total_c: int, scalars: int, inputs: int, block: int, tables: int, bits: int
 ) -> bool:
-    """Whether f times the key's side is 1. scalars: of ic[1] .., ic[0], alpha, as the tables
-    are."""
+    """Whether f times the key's side is 1.
+
+    scalars: of ic[1] .., ic[0], alpha, as the tables are.
+    """
     noinline()
-    jacobian, points, work = (
-        stack(THREE_JACOBIANS),
-        stack(THREE_FIXED_POINTS),
-        stack(THREE_ELEMENTS),
-    )
+    jacobian, points = stack(THREE_JACOBIANS), stack(THREE_FIXED_POINTS)
+    work = stack(THREE_ELEMENTS)
     part = stack(E12)
-    block, tables = key[0].ctypes.data, key[1].ctypes.data
-    size = len(key[1]) // (inputs + 2) * 8
+    size = SCALAR_BITS // bits * ((1 << bits) - 1) * AFFINE
     total, alpha = jacobian + JACOBIAN, jacobian + 2 * JACOBIAN
     for i in range(3):
         fp_copy(jacobian + i * E1, total_c + i * E1)

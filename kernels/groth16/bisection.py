@@ -9,66 +9,27 @@ import numpy as np
 
 from kernels.bn254.tower.fp12 import E12
 from kernels.bn254.tower.g1 import JACOBIAN
-from kernels.compile import njit
 from kernels.groth16.batch import (
     KEPT,
     PLANES_BYTES,
     Places,
     equation_holds,
+    planes_batch,
     screen_batch,
     sum_inputs,
     sum_points,
 )
 from kernels.groth16.formats import Proof, VerifyingKey
-from kernels.groth16.key import Prepared, Words, prepare
+from kernels.groth16.key import Prepared, prepare
 from kernels.groth16.per_proof import per_proof
 from kernels.groth16.single import PROOF, VALID, VERDICTS
 from kernels.groth16.verdict import Verdict
 from kernels.groth16.verify import proof_bytes, signals_bytes, verify_words
-from kernels.groth16.weights import IMAGES, PLANES, TOTAL, WEIGHT, digit_planes, weighted_sums
+from kernels.groth16.weights import IMAGES, PLANES, TOTAL, WEIGHT, weighted_sums
 
 MAX_BATCH: Final = 4096
 # As many are verified one by one: a batch's own part costs about as much as one proof.
 SINGLES: Final = 3
-
-Kept = tuple[Words, Words, Words]
-
-
-@njit(error_model="numpy")
-def _screen(codes: Places, kept: Kept, sources: Kept, inputs: int) -> None:
-    """`screen_batch`. kept: A with B, images of C, planes; sources: proofs, inputs, weights."""
-    points, images, planes = kept
-    proofs, signals, weights = sources
-    for i in range(len(codes)):
-        digit_planes(planes.ctypes.data + i * PLANES_BYTES, weights.ctypes.data + i * WEIGHT)
-    screen_batch(
-        codes,
-        points.ctypes.data,
-        images.ctypes.data,
-        proofs.ctypes.data,
-        signals.ctypes.data,
-        inputs,
-    )
-
-
-@njit(error_model="numpy")
-def _sum(
-    totals: Words, total_c: Words, chosen: Places, kept: Kept, signals: Words, inputs: int
-) -> None:
-    """The weighted sums over the chosen proofs: of inputs, and of C."""
-    _points, images, planes = kept
-    sum_inputs(totals.ctypes.data, chosen, signals.ctypes.data, inputs, planes.ctypes.data)
-    sum_points(total_c.ctypes.data, chosen, images.ctypes.data, planes.ctypes.data)
-
-
-@njit(error_model="numpy")
-def _holds(
-    value: Words, total_c: Words, scalars: Words, inputs: int, key: tuple[Words, Words], bits: int
-) -> bool:
-    """`equation_holds` on arrays."""
-    return equation_holds(
-        value.ctypes.data, total_c.ctypes.data, scalars.ctypes.data, inputs, key, bits
-    )
 
 
 class _Batch:
@@ -81,17 +42,23 @@ class _Batch:
         # A key without inputs still gets an array with an address.
         self._signals = np.frombuffer(signals or bytes(8), np.uint64)
         self.codes = np.zeros(count, np.int64)
-        self._kept: Kept = (
-            np.empty(count * KEPT // 8, np.uint64),
-            np.empty(count * IMAGES // 8, np.uint64),
-            np.empty(count * PLANES_BYTES // 8, np.uint64),
-        )
+        self._kept = np.empty(count * KEPT // 8, np.uint64)
+        self._images = np.empty(count * IMAGES // 8, np.uint64)
+        self._planes = np.empty(count * PLANES_BYTES // 8, np.uint64)
         self._parts = per_proof()
         drawn = np.frombuffer(weights, np.uint64)
-        _screen(self.codes, self._kept, (self._proofs, self._signals, drawn), key.inputs)
+        planes_batch(self._planes.ctypes.data, drawn.ctypes.data, count)
+        screen_batch(
+            self.codes,
+            self._kept.ctypes.data,
+            self._images.ctypes.data,
+            self._proofs.ctypes.data,
+            self._signals.ctypes.data,
+            key.inputs,
+        )
         self.screened = np.flatnonzero(self.codes == VALID)
         if len(self.screened) > SINGLES:
-            self._parts.weight(self.screened, self._kept[0], self._kept[2])
+            self._parts.weight(self.screened, self._kept, self._planes)
 
     def settle(self, chosen: Places, *, wrong: bool = False) -> None:
         """Give each chosen proof its code; wrong: it is known that one of them is."""
@@ -114,14 +81,24 @@ class _Batch:
         subgroup."""
         key = self._key
         value = np.empty(E12 // 8, np.uint64)
-        if not self._parts.multiply(value, chosen, self._kept[0], self.codes):
+        kept, planes = self._kept.ctypes.data, self._planes.ctypes.data
+        if not self._parts.multiply(value.ctypes.data, chosen, kept, self.codes):
             return False
         totals = np.zeros((key.inputs + 1) * PLANES * TOTAL // 8, np.uint64)
         total_c = np.empty(JACOBIAN // 8, np.uint64)
-        _sum(totals, total_c, chosen, self._kept, self._signals, key.inputs)
+        sum_inputs(totals.ctypes.data, chosen, self._signals.ctypes.data, key.inputs, planes)
+        sum_points(total_c.ctypes.data, chosen, self._images.ctypes.data, planes)
         sums = weighted_sums(totals)
         scalars = np.frombuffer(signals_bytes([*sums, sums[-1]]), np.uint64)
-        return bool(_holds(value, total_c, scalars, key.inputs, (key.block, key.tables), key.bits))
+        return equation_holds(
+            value.ctypes.data,
+            total_c.ctypes.data,
+            scalars.ctypes.data,
+            key.inputs,
+            key.block.ctypes.data,
+            key.tables.ctypes.data,
+            key.bits,
+        )
 
     def _single(self, place: int) -> int:
         proof, inputs = PROOF // 8, 4 * self._key.inputs

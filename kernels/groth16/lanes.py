@@ -34,7 +34,6 @@ from kernels.bn254.tower.fp12 import E12 as SCALAR_12
 from kernels.bn254.tower.fp12 import f12_mul, f12_one
 from kernels.bn254.words import is_zero, subtract_p
 from kernels.groth16.batch import KEPT, PLANES_BYTES, Places
-from kernels.groth16.key import Words
 from kernels.groth16.single import OUTSIDE_SUBGROUP
 from kernels.groth16.weights import DIGITS, PLANES, digit
 
@@ -272,15 +271,3 @@ def _outside(pair: int, size: int) -> int:
         if not is_zero(part, 16) or is_zero(part + 2 * SCALAR_2, 8):
             outside |= 1 << lane
     return outside
-
-
-@kernel
-def weight_arrays(chosen: Places, kept: Words, planes: Words, work: Words) -> None:
-    """`weight_batch` on arrays."""
-    weight_batch(chosen, kept.ctypes.data, planes.ctypes.data, work.ctypes.data)
-
-
-@kernel
-def multiply_arrays(value: Words, chosen: Places, kept: Words, codes: Places) -> bool:
-    """`multiply_moving` on arrays."""
-    return multiply_moving(value.ctypes.data, chosen, kept.ctypes.data, codes)

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.bn254.lanes_values import HAS_IFMA, LANES
-from kernels.compile import njit
+from kernels.bn254.llvm import ALIGNMENT
 from kernels.groth16.batch import WORK, Places, multiply_moving, weight_batch
 from kernels.groth16.key import Words
 
 
 class PerProof(NamedTuple):
-    """weight(chosen, kept, planes) and multiply(value, chosen, kept, codes), on arrays."""
+    """weight(chosen, kept, planes) on arrays; multiply(f, chosen, kept, codes) on addresses."""
 
     weight: Callable[[Places, Words, Words], None]
-    multiply: Callable[[Words, Places, Words, Places], bool]
+    multiply: Callable[[int, Places, int, Places], bool]
 
 
 def per_proof() -> PerProof:
@@ -27,25 +27,14 @@ def per_proof() -> PerProof:
     return eight_lanes() if HAS_IFMA else one_by_one()
 
 
-@njit(error_model="numpy")
-def _weight(chosen: Places, kept: Words, planes: Words, work: Words) -> None:
-    """`batch.weight_batch` on arrays."""
-    weight_batch(chosen, kept.ctypes.data, planes.ctypes.data, work.ctypes.data)
-
-
-@njit(error_model="numpy")
-def _multiply(value: Words, chosen: Places, kept: Words, codes: Places) -> bool:
-    """`batch.multiply_moving` on arrays."""
-    return multiply_moving(value.ctypes.data, chosen, kept.ctypes.data, codes)
-
-
 def one_by_one() -> PerProof:
     """Kernels of the scalar backend."""
 
     def weight(chosen: Places, kept: Words, planes: Words) -> None:
-        _weight(chosen, kept, planes, np.empty(len(chosen) * WORK // 8, np.uint64))
+        work = np.empty(len(chosen) * WORK // 8, np.uint64)
+        weight_batch(chosen, kept.ctypes.data, planes.ctypes.data, work.ctypes.data)
 
-    return PerProof(weight, _multiply)
+    return PerProof(weight, multiply_moving)
 
 
 @cache
@@ -55,9 +44,8 @@ def eight_lanes() -> PerProof:
 
     def weight(chosen: Places, kept: Words, planes: Words) -> None:
         groups = -(-len(chosen) // LANES)
-        raw = np.empty(groups * lanes.WORK + 64, np.uint8)
-        start = -raw.ctypes.data % 64
-        work = raw[start : start + groups * lanes.WORK].view(np.uint64)
-        lanes.weight_arrays(chosen, kept, planes, work)
+        work = np.empty(groups * lanes.WORK + ALIGNMENT, np.uint8)
+        address = work.ctypes.data + -work.ctypes.data % ALIGNMENT
+        lanes.weight_batch(chosen, kept.ctypes.data, planes.ctypes.data, address)
 
-    return PerProof(weight, lanes.multiply_arrays)
+    return PerProof(weight, lanes.multiply_moving)

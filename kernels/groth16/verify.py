@@ -6,19 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernels.compile import njit
 from kernels.groth16.formats import Proof, VerifyingKey
 from kernels.groth16.key import Prepared, Words, prepare
 from kernels.groth16.single import VERDICTS, verify_one
 from kernels.groth16.verdict import Verdict
-
-
-@njit(error_model="numpy")
-def _verify(proof: Words, inputs: Words, count: int, block: Words, tables: Words, bits: int) -> int:
-    """`verify_one` on arrays."""
-    return verify_one(
-        proof.ctypes.data, inputs.ctypes.data, count, block.ctypes.data, tables.ctypes.data, bits
-    )
 
 
 def proof_bytes(proof: Proof) -> bytes:
@@ -53,4 +44,11 @@ def verify(key: VerifyingKey, proof: Proof, signals: Sequence[int]) -> Verdict:
 
 def verify_words(prepared: Prepared, points: Words, inputs: Words) -> int:
     """The verdict's place in VERDICTS, for a proof and inputs as words."""
-    return _verify(points, inputs, prepared.inputs, prepared.block, prepared.tables, prepared.bits)
+    return verify_one(
+        points.ctypes.data,
+        inputs.ctypes.data,
+        prepared.inputs,
+        prepared.block.ctypes.data,
+        prepared.tables.ctypes.data,
+        prepared.bits,
+    )
