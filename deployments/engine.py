@@ -26,6 +26,8 @@ from deployments.topology import NAMESPACE
 ROOT = Path(__file__).resolve().parent.parent
 ESSENTIAL_PROCESSES = frozenset({"gcs_server", "raylet"})
 WATCH_SECONDS = 0.5
+# Below 32,768, where the system takes the ports of outgoing connections from.
+REPLICA_PORTS, REPLICA_PORTS_AN_ENGINE = range(30_000, 32_700), 50
 
 Report = Callable[[str], None]
 
@@ -34,6 +36,7 @@ def serve_environment(settings: Settings) -> dict[str, str]:
     """The Serve settings that were measured fastest: HTTP through HAProxy, one thread of it."""
     port = settings.http_port
     folder = f"/tmp/vibestream-haproxy-{port}"  # noqa: S108
+    replicas = _replica_ports(port)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -47,10 +50,21 @@ def serve_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
         "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+        # By default every engine's replicas take the first free port from 30,000 on, also that of a
+        # replica of another engine that has just died, whose HAProxy would then ask the wrong one.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas.stop - 1),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "1",
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _replica_ports(port: int) -> range:
+    """Neighbouring engines' are apart; engines whose ports are 54 apart share theirs."""
+    shares = len(REPLICA_PORTS) // REPLICA_PORTS_AN_ENGINE
+    first = REPLICA_PORTS.start + port % shares * REPLICA_PORTS_AN_ENGINE
+    return range(first, first + REPLICA_PORTS_AN_ENGINE)
 
 
 def _beside(port: int, distance: int) -> int:

@@ -96,8 +96,8 @@ class Running:
 
 
 def quiet_port() -> int:
-    """A free port that neither an outgoing connection nor a worker of Ray is given meanwhile."""
-    candidates = random.sample(range(20_000, 32_000), 100)
+    """A free port that no connection, worker of Ray or Serve replica is given meanwhile."""
+    candidates = random.sample(range(20_000, 30_000), 100)
     return next(port for port in candidates if is_free(port))
 
 
