@@ -95,6 +95,7 @@ class Engine:
         settings = self._settings
         environment = {**serve_environment(settings), "PYTHONPATH": str(ROOT)}
         ray.init(
+            address="local",  # also where another Ray runs on this machine
             namespace=NAMESPACE,
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=True,

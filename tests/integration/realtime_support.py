@@ -178,6 +178,7 @@ class Follower:
         self.cursors: dict[str, dict[str, str]] = {}
         self.seen: dict[str, list[tuple[str, str]]] = {channel: [] for channel in channels}
         self.resyncs = 0
+        self.skipped: list[tuple[dict[str, str], dict[str, str]]] = []  # from cursor, to cursor
         self.connections = 0
         self.ready = asyncio.Event()
         self.socket: ClientConnection | None = None
@@ -194,6 +195,7 @@ class Follower:
                 self.cursors[message["channel"]][message["stream"]] = message["offset"]
             case "resync":
                 self.resyncs += 1
+                self.skipped.append((self.cursors[message["channel"]], message["cursor"]))
                 self.cursors[message["channel"]] = message["cursor"]
 
     async def run(self, url: str, most: int = 2**31, *, abrupt: bool = False) -> None:
