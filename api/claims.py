@@ -20,7 +20,7 @@ from domain.rewards.tree import DEPTH
 from domain.statement import ROWS, read_signals
 from domain.users import tier_of
 from integrations.tokens import Claims
-from messages.errors import Refusal, Unavailable, VibeStreamError
+from messages.errors import Refusal, VibeStreamError
 from messages.keys import derive_id, derive_key
 from messages.rewards import (
     CURRENCY,
@@ -219,7 +219,7 @@ async def _decide(
     payment_id, tier = derive_id("claim-payment", command), tier_of(user.points)
     played_ms = tuple(claim.min_played_ms for claim in signals)
     admit = AdmitClaims(payment_id, played_ms, tier, user.time_zone)
-    listeners = _handle(services, "listeners")
+    listeners = services.owner("listeners")
     admitted = await listeners.ask(subject.user_id, admit, key=derive_key(command, "admit"))
     assert isinstance(admitted, ClaimsAdmitted)
     pay = PayClaims(
@@ -231,7 +231,7 @@ async def _decide(
         claims=tuple(_claim(claim) for claim in proved[: admitted.claims]),
     )
     try:
-        decided = await _handle(services, "pools").ask(
+        decided = await services.owner("pools").ask(
             str(body.pool_id), pay, key=derive_key(command, "pay")
         )
     except Refusal as refused:
@@ -276,10 +276,3 @@ def _result(outcome: ClaimOutcome) -> ClaimResult:
         code=outcome.code or None,
         detail=outcome.verdict or None,
     )
-
-
-def _handle(services: Services, kind: str) -> EntityHandle:
-    try:
-        return services.handles[kind]
-    except KeyError:
-        raise Unavailable(f"no owner of {kind} is known here") from None

@@ -22,11 +22,10 @@ from api.pagination import (
     decode_cursor,
     encode_cursor,
 )
-from api.services import EntityHandle, Services, ServicesDep
+from api.services import Services, ServicesDep
 from domain.policy import MINUTE_MS
 from domain.users import Permission
 from integrations.tokens import Claims
-from messages.errors import Unavailable
 from messages.keys import derive_id, derive_key
 from messages.music import ArtistRequired
 from messages.rewards import (
@@ -187,7 +186,7 @@ async def open_reward_pool(
     command = command_key(subject.user_id, OPEN, key)
     pool_id = derive_id("reward-pool", command)
     opened = OpenPool(pool_id, body.name, body.epoch_ms)
-    return _pool(await _handle(services, "pools").ask(pool_id, opened, key=command))
+    return _pool(await services.owner("pools").ask(pool_id, opened, key=command))
 
 
 @router.post(
@@ -206,7 +205,7 @@ async def fund_reward_pool(
         source = TREASURY
     command = command_key(subject.user_id, FUND.format(pool_id=pool_id), key)
     funding = FundPool(derive_id("pool-funding", command), source, body.amount_minor)
-    return _pool(await _handle(services, "pools").ask(str(pool_id), funding, key=command))
+    return _pool(await services.owner("pools").ask(str(pool_id), funding, key=command))
 
 
 @router.get("/reward-pools")
@@ -225,7 +224,7 @@ async def list_reward_pools(
 @router.get("/reward-pools/{pool_id}", responses=problems(404))
 async def get_reward_pool(pool_id: UUID, services: ServicesDep) -> RewardPool:
     """One pool as it stands at this moment, from its owner."""
-    answer = await _handle(services, "pools").ask(str(pool_id), GetPool(), key=_query_key(services))
+    answer = await services.owner("pools").ask(str(pool_id), GetPool(), key=_query_key(services))
     return _pool(answer)
 
 
@@ -252,7 +251,7 @@ async def list_my_rewards(
 @router.get("/users/me/streak", responses=problems(401))
 async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
     """The caller's streak and what is left of today's limits, from their owner."""
-    answer = await _handle(services, "listeners").ask(
+    answer = await services.owner("listeners").ask(
         subject.user_id, GetStreak(), key=_query_key(services)
     )
     assert isinstance(answer, StreakView)
@@ -286,13 +285,6 @@ async def _payee(services: Services, subject: Claims, role: EarnerRole) -> str |
         return payee_id(PayeeKind.USER, subject.user_id)
     artist = await music_storage.artist_of_user(services.pool, subject.user_id)
     return payee_id(PayeeKind.ARTIST, artist.artist_id) if artist else None
-
-
-def _handle(services: Services, kind: str) -> EntityHandle:
-    try:
-        return services.handles[kind]
-    except KeyError:
-        raise Unavailable(f"no owner of {kind} is known here") from None
 
 
 def _query_key(services: Services) -> bytes:

@@ -13,6 +13,7 @@ from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.passwords import Passwords
 from integrations.tokens import AccessTokens
+from messages.errors import Unavailable
 from storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ class Services:
     handles: Mapping[str, EntityHandle] = field(default_factory=dict)
     health_checks: Sequence[HealthCheck] = ()
     scrapers: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)
+
+    def owner(self, kind: str) -> EntityHandle:
+        """Who owns the entities of a kind. Raises Unavailable if it is not known here."""
+        try:
+            return self.handles[kind]
+        except KeyError:
+            raise Unavailable(f"no owner of {kind} is known here") from None
 
 
 def get_services(request: Request) -> Services:
