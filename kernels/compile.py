@@ -2,8 +2,9 @@
 
 Numba's own cache notices an edit only in the file of the function itself, so code inlined from an
 imported module stays as it was, and stale code runs. It also files code by the absolute path, so a
-copy of the same program compiles again. Here the cache is a folder named by a hash of every source
-below `kernels/`: any edit opens a new folder, and all copies of one version share theirs.
+copy of the same program compiles again. Here each kernel, `kernels/<name>`, has a folder named by a
+hash of its sources and of those of every kernel that it reaches: an edit opens a new folder for
+whatever it may change and leaves the rest warm, and all copies of one version share theirs.
 
 The cache holds machine code that is trusted as it is read: its folder is the user's alone.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvid
 CACHE_VARIABLE = "VIBESTREAM_KERNEL_CACHE"
 SOURCES = Path(__file__).parent
 HASH_DIGITS = 16
+_MENTION = re.compile(r"\bkernels\.(\w+)")
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -36,7 +39,7 @@ def njit(**options: Any) -> Callable[[Kernel], Kernel]:
 
     def decorate(function: Kernel) -> Kernel:
         compiled: Any = numba.njit(nogil=True, **options)(function)
-        if hasattr(compiled, "enable_caching") and cache_folder() is not None:
+        if hasattr(compiled, "enable_caching") and _folder_of(function) is not None:
             compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
         return compiled  # type: ignore[no-any-return]
 
@@ -44,14 +47,20 @@ def njit(**options: Any) -> Callable[[Kernel], Kernel]:
 
 
 @cache
-def cache_folder() -> Path | None:
-    """Where this version's machine code is kept; None where nothing can be written."""
-    folder = _base() / source_hash(SOURCES)
+def cache_folder(kernel: str) -> Path | None:
+    """Where the machine code of `kernels/<kernel>` is kept; None where nothing can be written."""
+    folder = _base() / kernel / source_hash(SOURCES, reached(SOURCES, kernel))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _folder_of(function: Callable[..., Any]) -> Path | None:
+    """Where its code is kept; None for what is not below `kernels/`, whose sources no hash sees."""
+    package, _, rest = function.__module__.partition(".")
+    return cache_folder(rest.partition(".")[0]) if package == SOURCES.name else None
 
 
 def is_cold(folder: Path | None) -> bool:
@@ -60,13 +69,34 @@ def is_cold(folder: Path | None) -> bool:
     return folder is None or next(folder.rglob("*.nbi"), None) is None
 
 
-def source_hash(folder: Path) -> str:
-    """A name for the sources below the folder: changes with any name or byte of a .py file."""
+def reached(folder: Path, kernel: str) -> list[str]:
+    """A kernel and all that its sources name as `kernels.<name>`, and theirs; sorted.
+
+    A name in a comment or a string counts: it costs a compilation at most.
+    """
+    found, open_ends = {kernel, Path(__file__).stem}, [kernel]
+    while open_ends:
+        for file in _sources(folder, open_ends.pop()):
+            named = set(_MENTION.findall(file.read_text("utf-8"))) - found
+            found |= named
+            open_ends += named
+    return sorted(found)
+
+
+def source_hash(folder: Path, kernels: Iterable[str]) -> str:
+    """A name for the sources of kernels: changes with any name or byte of theirs."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        for part in (file.relative_to(folder).as_posix().encode(), file.read_bytes()):
-            digest.update(len(part).to_bytes(8, "little") + part)
+    for kernel in kernels:
+        for file in _sources(folder, kernel):
+            for part in (file.relative_to(folder).as_posix().encode(), file.read_bytes()):
+                digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()[:HASH_DIGITS]
+
+
+def _sources(folder: Path, kernel: str) -> list[Path]:
+    """The files of `<kernel>/` and `<kernel>.py`, whichever there are."""
+    alone = folder / f"{kernel}.py"
+    return sorted([*(folder / kernel).rglob("*.py"), *([alone] if alone.exists() else [])])
 
 
 def _base() -> Path:
@@ -80,7 +110,7 @@ class _Locator(UserProvidedCacheLocator):
     """Files a function below the version's folder, by its module's path within the kernels."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
-        folder = cache_folder()
+        folder = _folder_of(function)
         assert folder is not None, "without a folder there is no cache"
         self._stamp = folder.name
         self._py_file = file

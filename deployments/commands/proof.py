@@ -32,7 +32,7 @@ def verify_command(
 
     if (proof is None) != (public is None) or (proof is None) == (cases is None):
         raise typer.BadParameter("say --proof and --public, or --cases")
-    if is_cold(cache_folder()):
+    if is_cold(cache_folder("groth16")):
         typer.echo("compiling the verifier: a minute or so, once", err=True)
     try:
         checked = read_key(key)

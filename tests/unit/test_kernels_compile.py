@@ -1,4 +1,4 @@
-"""The kernels' compile cache: an edit anywhere opens a new folder, and nothing stale runs."""
+"""The kernels' compile cache: an edit opens a folder for what it reaches; nothing stale runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.compile import CACHE_VARIABLE, SOURCES, is_cold, source_hash
+from kernels.compile import CACHE_VARIABLE, SOURCES, is_cold, reached, source_hash
 
 INNER = """from kernels.compile import njit
 @njit()
@@ -60,7 +60,23 @@ def test_an_edit_in_an_imported_kernel_is_not_stale(program: Path, tmp_path: Pat
     assert call(program, cache) == "42 1"
     (program / "kernels" / "deep" / "inner.py").write_text(INNER.format(2), "utf-8")
     assert call(program, cache) == "44 0"
-    assert len(list(cache.iterdir())) == 2
+    assert len(list((cache / "outer").iterdir())) == 2
+
+
+def test_an_edit_elsewhere_leaves_the_code_warm(program: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    call(program, cache)
+    (program / "kernels" / "other.py").write_text("changed = True", "utf-8")
+    assert call(program, cache) == "42 1"
+
+
+def test_what_a_kernel_reaches(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "own.py").write_text("import kernels.field.words", "utf-8")
+    (tmp_path / "field.py").write_text("from kernels.deep.own import x", "utf-8")
+    (tmp_path / "apart.py").write_text("from kernels.deep import own", "utf-8")
+    assert reached(tmp_path, "deep") == reached(tmp_path, "field") == ["compile", "deep", "field"]
+    assert reached(tmp_path, "apart") == ["apart", "compile", "deep", "field"]
 
 
 def test_copies_of_a_version_share_its_code(program: Path, tmp_path: Path) -> None:
@@ -85,7 +101,7 @@ def test_the_hash_changes_with_each_name_and_byte(tmp_path: Path) -> None:
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, "utf-8")
-        return source_hash(folder)
+        return source_hash(folder, ["a", "b"])
 
     same = {"a.py": "1", "b/c.py": "2"}
     assert of(same) == of(same) == of(same | {"a.txt": "not a source"})
