@@ -13,6 +13,7 @@ import msgspec
 
 from actors.claims import Verifier
 from actors.listening import ListeningKind
+from actors.market import MarketKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
@@ -22,11 +23,12 @@ from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
 # The contexts that append events to the outbox.
-STREAMS = ("users", "music", "listening", "rewards")
+STREAMS = ("users", "music", "listening", "rewards", "market")
 # Kinds that talk to each other often share a group; every kind is in exactly one.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),
     "rewards": ("pools", "listeners", "payees"),
+    "market": ("market",),
 }
 
 AnyKind = EntityKind[Any, Any, Any]
@@ -60,6 +62,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PoolsKind(reward, verifier),
         ListenersKind(Policies(reward=reward)),
         PayeesKind(reward),
+        MarketKind(),
     )
     return {kind.name: kind for kind in kinds}
 

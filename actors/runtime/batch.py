@@ -100,6 +100,8 @@ class Batch:
         if item.timer is not None and self._is_superseded(item):
             self.staged.append((item, NOTHING))
             return
+        if self._kind.decides_ahead and not item.is_query:
+            self.touched[entity.entity_id] = entity
         try:
             asked = item.command if item.prepared is None else item.prepared
             decision = self._kind.decide(entity.state, asked, self._now_ms)
@@ -109,8 +111,11 @@ class Batch:
             assert not (events or decision.timers) or not item.is_query, "a query changed something"
         except Refusal as refusal:
             answer, decision = error_answer(refusal), None
-        except Exception:  # noqa: BLE001 - logged; the others of the batch go on
+        except Exception as error:
             self._log_failure("decide", item)
+            if self._kind.decides_ahead:
+                item.settle(INTERNAL)  # nobody knows how far it came
+                raise Redo("decide-failed") from error
             self.staged.append((item, INTERNAL))
             return
         self.staged.append((item, answer))
@@ -178,7 +183,7 @@ class Batch:
 
     def _snapshot(self) -> None:
         self.writes.snapshots = [
-            SnapshotRow(entity.entity_id, entity.sequence, encode(entity.state))
+            SnapshotRow(entity.entity_id, entity.sequence, encode(self._kind.stored(entity.state)))
             for entity in self.touched.values()
             if entity.unsaved_events >= self._kind.snapshot_every
         ]

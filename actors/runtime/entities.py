@@ -94,7 +94,10 @@ def rebuild(
 ) -> Entity:
     """The entity that a snapshot and the rows after it make. Raises BrokenHistoryError."""
     try:
-        state = kind.initial(entity_id) if history.state is None else codec.state(history.state)
+        if history.state is None:
+            state = kind.initial(entity_id)
+        else:
+            state = kind.restored(codec.state(history.state))
         sequence = history.sequence
         for first, body in history.rows:
             if first != sequence + 1:

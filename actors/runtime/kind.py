@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -43,6 +43,9 @@ class EntityKind(ABC, Generic[S, C, E]):
     queries: command classes that never change anything. They cost no look-up of their key.
     public: event classes that go to the bus; the others stay in the journal.
     partitions: fixed for ever.  snapshot_every: events between two snapshots of an entity.
+    decides_ahead: `decide` may change the state to what its events will make of it, `evolve` then
+    finds that done; what it refuses it leaves as it was. For states that are costly to copy (an
+    order book): when anything goes wrong, the entity is forgotten and rebuilt from its facts.
     """
 
     name: ClassVar[str]
@@ -55,6 +58,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     public: ClassVar[frozenset[type]] = frozenset()
     partitions: ClassVar[int] = 64
     snapshot_every: ClassVar[int] = 100
+    decides_ahead: ClassVar[bool] = False
 
     @abstractmethod
     def initial(self, entity_id: str) -> S:
@@ -62,7 +66,8 @@ class EntityKind(ABC, Generic[S, C, E]):
 
     @abstractmethod
     def decide(self, state: S, command: C, now_ms: int) -> Decision[E]:
-        """What the command does. Raises a Refusal to say no; must not change `state`.
+        """What the command does. Raises a Refusal to say no; must not change `state`, unless the
+        kind `decides_ahead`.
 
         It may be asked again about a command when the batch around it could not be committed.
         A decision that moves value has events: they are the record that it happened.
@@ -71,6 +76,14 @@ class EntityKind(ABC, Generic[S, C, E]):
     @abstractmethod
     def evolve(self, state: S, event: E) -> S:
         """The state after a fact. Total: a fact is never refused."""
+
+    def stored(self, state: S) -> Any:
+        """What a snapshot keeps of the state: a `state_type`, which msgspec can encode."""
+        return state
+
+    def restored(self, kept: Any) -> S:
+        """The state that a snapshot kept."""
+        return cast("S", kept)
 
     async def prepare(self, connection: Connection, asked: Sequence[Asked[S, C]]) -> Sequence[Any]:
         """Find out, for a whole batch at once, what no pure function can: look up, compute, verify.

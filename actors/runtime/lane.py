@@ -371,7 +371,10 @@ class Lane:
         if not entities:
             return
         epochs = self._owned.epochs(entity.partition for entity in entities)
-        rows = [journal.SnapshotRow(e.entity_id, e.sequence, encode(e.state)) for e in entities]
+        stored = self._kind.stored
+        rows = [
+            journal.SnapshotRow(e.entity_id, e.sequence, encode(stored(e.state))) for e in entities
+        ]
         writes = journal.Writes(snapshots=rows)
         connection = await self._connector.get()
         await journal.write(connection, self._kind.name, epochs, self._clock(), writes)

@@ -91,9 +91,26 @@ def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> 
 def test_readiness_and_metrics_name_every_process(running: Running) -> None:
     report = running.wait_ready()
     names = {check["name"] for check in report["checks"]}  # type: ignore[attr-defined]
-    assert names >= {"postgres", "redis", "bus", "listening-0", "rewards-0", "bus-0", "realtime"}
+    assert names >= {
+        "postgres",
+        "redis",
+        "bus",
+        "listening-0",
+        "rewards-0",
+        "market-0",
+        "bus-0",
+        "realtime",
+    }
     text = httpx.get(f"{running.url}/metrics", timeout=10).text
-    for process in ("listening-0", "rewards-0", "bus-0", "supervisor-0", "realtime", "gateway"):
+    for process in (
+        "listening-0",
+        "rewards-0",
+        "market-0",
+        "bus-0",
+        "supervisor-0",
+        "realtime",
+        "gateway",
+    ):
         assert f'process="{process}"' in text, process
 
 

@@ -12,13 +12,27 @@ from hypothesis import strategies as st
 from actors.runtime.batch import Batch, Redo
 from actors.runtime.codec import Codec, encode, error_answer, fingerprint
 from actors.runtime.entities import BrokenHistoryError, Entity, LiveEntities, rebuild
+from actors.runtime.kind import EntityKind
 from actors.runtime.mail import Item, Timer
 from actors.runtime.placement import assign, moves
+from domain.decision import Decision
 from messages.envelope import Answer
 from messages.errors import Conflict
 from messages.keys import derive_key, partition_of
 from storage.journal import History
-from tests.integration.runtime_kinds import Add, Added, Break, Count, Counter, Get, Hush, Rang, Ring
+from tests.integration.runtime_kinds import (
+    Add,
+    Added,
+    Break,
+    Count,
+    Counter,
+    CounterCommand,
+    CounterEvent,
+    Get,
+    Hush,
+    Rang,
+    Ring,
+)
 
 KIND = Counter()
 CODEC = Codec(KIND)
@@ -238,6 +252,70 @@ def test_a_fact_that_cannot_be_evolved_settles_its_command_and_redoes_the_rest()
     assert items[0].answer is None
     assert items[1].answer is not None
     assert items[1].answer.code == "internal"
+
+
+class Tape:
+    """A state that is costly to copy: changed in place, and it knows how far it came."""
+
+    def __init__(self, marks: list[int]) -> None:
+        self.marks = marks
+
+
+class Recorder(EntityKind[Tape, CounterCommand, CounterEvent]):
+    """Decides ahead: by the time of its event the mark is made."""
+
+    name, stream = "recorder", "counters"
+    command_type, event_type = CounterCommand, CounterEvent
+    state_type = list[int]
+    decides_ahead, snapshot_every = True, 2
+    _told = 0
+
+    def initial(self, entity_id: str) -> Tape:
+        return Tape([])
+
+    def decide(self, state: Tape, command: CounterCommand, now_ms: int) -> Decision[CounterEvent]:
+        assert isinstance(command, Add)
+        if command.amount == 0:
+            raise Conflict
+        state.marks.append(command.amount)
+        if command.amount < 0:
+            raise RuntimeError("half done")
+        return Decision((Rang(len(state.marks)), Added(command.amount)))
+
+    def evolve(self, state: Tape, event: CounterEvent) -> Tape:
+        if isinstance(event, Added) and len(state.marks) < self._told:
+            state.marks.append(event.amount)
+        elif isinstance(event, Rang):
+            self._told = event.due_at_ms
+        return state
+
+    def stored(self, state: Tape) -> list[int]:
+        return state.marks
+
+    def restored(self, kept: Any) -> Tape:
+        return Tape(kept)
+
+
+def test_a_kind_that_decides_ahead_is_rebuilt_as_it_was() -> None:
+    kind, entities = Recorder(), live("a")
+    state = entities.use("a", 0).state = kind.initial("a")
+    batch = Batch(kind, Codec(kind), entities, 1_000)
+    batch.decide([item(Add(5)), item(Add(0)), item(Add(7))], {}, 1_000)
+    assert state.marks == [5, 7]
+    rows = [(row.sequence, row.events) for row in batch.writes.journal]
+    [snapshot] = batch.writes.snapshots
+    for history in (History(0, None, rows), History(4, snapshot.state, [])):
+        assert rebuild(kind, Codec(kind), "a", 1, history).state.marks == [5, 7]
+
+
+def test_what_failed_ahead_of_its_facts_is_forgotten() -> None:
+    kind, entities, items = Recorder(), live("a"), [item(Add(5)), item(Add(-1)), item(Add(7))]
+    entities.use("a", 0).state = kind.initial("a")
+    batch = Batch(kind, Codec(kind), entities, 1_000)
+    with pytest.raises(Redo):
+        batch.decide(items, {}, 1_000)
+    assert "a" in batch.touched
+    assert [each.answer.code if each.answer else None for each in items] == [None, "internal", None]
 
 
 class Chatty(Counter):

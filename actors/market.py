@@ -1,0 +1,51 @@
+"""The owners of share issues, each with its holders and its order book."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from actors.runtime.kind import EntityKind
+from domain.decision import Decision
+from domain.market import market
+from domain.market.state import Market, StoredMarket, initial, restored, stored
+from messages.market import (
+    PUBLIC_EVENTS,
+    GetIssue,
+    MarketAnswer,
+    MarketCommand,
+    MarketEvent,
+)
+from messages.market.accounts import STREAM, book_channel
+
+
+class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
+    """Entity issue id: the only one that moves the issue's shares, and the cash of its trades."""
+
+    name = "market"
+    stream = STREAM
+    command_type = MarketCommand
+    event_type = MarketEvent
+    state_type = StoredMarket
+    answer_type = MarketAnswer
+    queries: ClassVar[frozenset[type]] = frozenset({GetIssue})
+    public: ClassVar[frozenset[type]] = PUBLIC_EVENTS
+    snapshot_every: ClassVar[int] = 1_000
+    decides_ahead: ClassVar[bool] = True
+
+    def initial(self, entity_id: str) -> Market:
+        return initial(entity_id)
+
+    def decide(self, state: Market, command: MarketCommand, now_ms: int) -> Decision[MarketEvent]:
+        return market.decide(state, command, now_ms)
+
+    def evolve(self, state: Market, event: MarketEvent) -> Market:
+        return market.evolve(state, event)
+
+    def stored(self, state: Market) -> StoredMarket:
+        return stored(state)
+
+    def restored(self, kept: StoredMarket) -> Market:
+        return restored(kept)
+
+    def channels(self, entity_id: str, event: MarketEvent) -> tuple[str, ...]:
+        return (book_channel(entity_id),)
