@@ -8,6 +8,7 @@ from actors.runtime.kind import EntityKind
 from domain.decision import Decision
 from domain.market import market
 from domain.market.state import Market, StoredMarket, initial, restored, stored
+from domain.policy import MarketPolicy
 from messages.market import (
     PUBLIC_EVENTS,
     GetIssue,
@@ -32,11 +33,14 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     snapshot_every: ClassVar[int] = 1_000
     decides_ahead: ClassVar[bool] = True
 
+    def __init__(self, policy: MarketPolicy) -> None:
+        self._policy = policy
+
     def initial(self, entity_id: str) -> Market:
         return initial(entity_id)
 
     def decide(self, state: Market, command: MarketCommand, now_ms: int) -> Decision[MarketEvent]:
-        return market.decide(state, command, now_ms)
+        return market.decide(self._policy, state, command, now_ms)
 
     def evolve(self, state: Market, event: MarketEvent) -> Market:
         return market.evolve(state, event)

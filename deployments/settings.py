@@ -19,6 +19,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from domain.policy import PlatformPhase
+
 SECRETS_DIR_VARIABLE = "VIBESTREAM_SECRETS_DIR"
 # Passwords of documentation and examples.
 WELL_KNOWN = frozenset({"password", "postgres", "secret", "changeme", "vibestream", "redis"})
@@ -56,6 +58,9 @@ class Settings(BaseSettings):
     ray_address: str = ""
     # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.
     test_proof_keys: str = ""
+    # How far the platform has grown, which its fees follow: an operator's decision, so that no fee
+    # changes by itself.
+    platform_phase: PlatformPhase = PlatformPhase.LAUNCH
     beat_interval_ms: int = Field(10_000, ge=200, le=60_000)
     # Whether `run` loads the demo. Production never does.
     demo: bool = True

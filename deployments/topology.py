@@ -18,7 +18,7 @@ from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
 from deployments.settings import Settings
-from domain.policy import ListeningPolicy, RewardPolicy
+from domain.policy import ListeningPolicy, RewardPolicy, market_policy
 from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
@@ -62,7 +62,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PoolsKind(reward, verifier),
         ListenersKind(Policies(reward=reward)),
         PayeesKind(reward),
-        MarketKind(),
+        MarketKind(market_policy(settings.platform_phase)),
     )
     return {kind.name: kind for kind in kinds}
 

@@ -6,6 +6,8 @@ Raise `version` whenever a number changes.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from messages.listening import Tier
@@ -103,3 +105,66 @@ class StreakPolicy(msgspec.Struct, frozen=True):
     version: int = 1
     freezes_per_week: int = 1
     grace_ms: int = 60 * MINUTE_MS
+
+
+class PlatformPhase(StrEnum):
+    """How far the platform has grown, by its users: fees follow it."""
+
+    LAUNCH = "launch"  # fewer than 1,000
+    GROWTH = "growth"  # fewer than 10,000
+    SCALE = "scale"
+
+
+class MarketPolicy(msgspec.Struct, frozen=True):
+    """Share issues, their order books, and what the platform takes. Fees in basis points of a sum.
+
+    cap_presets_bps: the most that one user may own, of all shares of an issue.  open_at_units: a
+    song's revenue, in whole units of its currency, that opens it to an issue without an admin.
+    sale_fee_bps: of a primary sale, from the artist's proceeds.  maker_bps and taker_bps: of a
+    trade, from either side; together they are the rate of a sale.  revenue_fee_bps: of revenue,
+    before anyone else.  static_band_bps: how far from SETTLE an order's price may be, at most.
+    dynamic_band_bps: how far from INDEX a trade may be before the book halts, for `halt_ms`, and
+    then opens again with an auction of `auction_ms`.  max_open_orders: of a user, in a book.
+    max_book_orders: of all users, in a book.  max_gtd_ms: how long an order may stand at most.
+    max_held_minor: the most that one order or purchase may cost.
+    """
+
+    version: int = 1
+    max_shares: int = 10_000
+    min_retained_bps: int = 100
+    max_retained_bps: int = 9_900
+    cap_presets_bps: tuple[int, ...] = (1_000, 2_000, 3_000, 5_000)
+    default_cap_bps: int = 2_000
+    open_at_units: int = 1_000
+    max_price_minor: int = 10**15
+    max_held_minor: int = 10**18
+    max_revenue_minor: int = 10**18
+    max_lock_ms: int = 10 * 365 * DAY_MS
+    max_locks: int = 1_000
+    sale_fee_bps: int = 100
+    maker_bps: int = 25
+    taker_bps: int = 75
+    revenue_fee_bps: int = 500
+    static_band_bps: int = 2_000
+    dynamic_band_bps: int = 500
+    halt_ms: int = 5 * MINUTE_MS
+    auction_ms: int = MINUTE_MS
+    max_open_orders: int = 200
+    max_book_orders: int = 20_000
+    max_gtd_ms: int = 90 * DAY_MS
+
+
+_MARKET = {
+    PlatformPhase.LAUNCH: MarketPolicy(),
+    PlatformPhase.GROWTH: MarketPolicy(
+        sale_fee_bps=150, maker_bps=50, taker_bps=100, revenue_fee_bps=750
+    ),
+    PlatformPhase.SCALE: MarketPolicy(
+        sale_fee_bps=250, maker_bps=75, taker_bps=175, revenue_fee_bps=1_000
+    ),
+}
+
+
+def market_policy(phase: PlatformPhase) -> MarketPolicy:
+    """The market's numbers in a phase of the platform."""
+    return _MARKET[phase]

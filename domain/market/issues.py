@@ -8,6 +8,7 @@ import msgspec
 
 from domain.decision import Decision
 from domain.market.state import Changes, Deciders, Issue, Market
+from domain.policy import MarketPolicy
 from messages.market import DraftIssue, GetIssue, IssueDrafted, IssueView, MarketEvent
 
 Outcome: TypeAlias = Decision[MarketEvent]
@@ -18,14 +19,14 @@ def view(market: Market) -> IssueView:
     return IssueView(market.issue_id, **msgspec.structs.asdict(market.issue))
 
 
-def draft(market: Market, command: DraftIssue, now_ms: int) -> Outcome:
+def draft(policy: MarketPolicy, market: Market, command: DraftIssue, now_ms: int) -> Outcome:
     """Draft the issue."""
     fields = msgspec.structs.asdict(command)
     drafted = IssueDrafted(issue_id=market.issue_id, at_ms=now_ms, **fields)
     return Decision((drafted,))
 
 
-def get(market: Market, command: GetIssue, now_ms: int) -> Outcome:
+def get(policy: MarketPolicy, market: Market, command: GetIssue, now_ms: int) -> Outcome:
     """Answer with the issue."""
     return Decision(answer=view(market))
 

@@ -13,6 +13,7 @@ import msgspec
 
 from domain.decision import Decision
 from domain.market.holders import Holders, Holding
+from domain.policy import MarketPolicy
 from messages.market import IssueStatus, MarketEvent
 
 
@@ -47,8 +48,11 @@ class Market:
         return self.holders.get(user_id) or Holding()
 
 
-# By class, what a part of the market knows of: (market, command, now_ms) → decision, and facts.
-Deciders: TypeAlias = Mapping[type, Callable[[Market, Any, int], Decision[MarketEvent]]]
+# By class, what a part of the market knows of: (policy, market, command, now_ms) → decision, and
+# facts, which carry what was decided with the policy.
+Deciders: TypeAlias = Mapping[
+    type, Callable[[MarketPolicy, Market, Any, int], Decision[MarketEvent]]
+]
 Changes: TypeAlias = Mapping[type, Callable[[Market, Any], None]]
 
 
