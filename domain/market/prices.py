@@ -1,0 +1,278 @@
+"""The price record of one book: told of quotes and trades, it knows the averages and references.
+
+Deterministic and exact: integers alone, moments as arguments, no difference between one long step
+and many short ones. O(1) for an observation; memory is bounded whatever the traffic (some 220 rows
+of sums), and a silence of any length loses nothing, for between observations nothing changes.
+What the references are and why: docs/decisions/0012-reference-prices.md.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import lru_cache
+
+import msgspec
+
+from domain.market.price_windows import (
+    MODULUS,
+    Grid,
+    Reading,
+    Sums,
+    Window,
+    arithmetic,
+    from_log,
+    is_covered,
+    is_known,
+    read,
+    window,
+    winsorised,
+)
+from domain.market.quotes import (
+    MAX_PRICE,
+    NO_KEY,
+    Rung,
+    ask_key,
+    believed,
+    bid_key,
+    extend,
+    mark,
+    sides,
+)
+from domain.policy import BPS, MINUTE_MS, PricePolicy
+from kernels.twap.fixed import log2
+
+NEVER_MS = 1 << 62
+LOGS_REMEMBERED = 4_096
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """What is published of a book. Each reading has its own window and confidence.
+
+    mark_milliticks: the mark now, None where there is none.  index: for display and price bands,
+    follows news within the hour.  settle: for what money hangs on; slow and dear to move.
+    """
+
+    at_ms: int
+    mark_milliticks: int | None
+    five_minutes: Reading
+    hour: Reading
+    day: Reading
+    index: Reading
+    settle: Reading
+
+
+class PriceRecord(msgspec.Struct):
+    """Rebuilt from events or taken from a snapshot: a Struct of plain values, as msgspec has it.
+
+    Give it everything in the order in which it happened. A moment before the last one counts as
+    that one: the record's clock does not go back. It keeps the policy it was opened with.
+    """
+
+    policy: PricePolicy = PricePolicy()
+    opened_ms: int = -1
+    at_ms: int = 0
+    observed_ms: int = 0
+    halted: bool = False
+    last_half: int = 0
+    mark_half: int = 0
+    mark_log: int = 0
+    capped_log: int = 0
+    covered: bool = False
+    trades: int = 0
+    quotes: int = 0
+    sums: Sums = Sums()
+    bids: list[Rung] = msgspec.field(default_factory=lambda: [(0, NO_KEY)])
+    asks: list[Rung] = msgspec.field(default_factory=lambda: [(0, NO_KEY)])
+    grids: list[Grid] = msgspec.field(default_factory=lambda: [Grid(), Grid(), Grid()])
+
+    def observe_quote(self, at_ms: int, bid: int, ask: int) -> None:
+        """The best bid and ask, in ticks, 0 where there is none, as they stand from now on.
+
+        The caller passes what `quotable` makes of each side, so that orders worth
+        `policy.min_quote_minor` stand behind it. That they have rested is seen to here: a better
+        quote counts after `policy.rest_ms`, a worse one at once.
+        """
+        assert 0 <= bid <= MAX_PRICE, "a price is in range"
+        assert 0 <= ask <= MAX_PRICE, "a price is in range"
+        self._advance(at_ms)
+        has_bid = extend(self.bids, self.at_ms, bid_key(bid))
+        has_ask = extend(self.asks, self.at_ms, ask_key(ask))
+        if has_bid or has_ask:
+            self.quotes += 1
+            self.observed_ms = self.at_ms
+            self._remark()
+
+    def observe_trade(self, at_ms: int, price: int, quantity: int, *, same_owner: bool) -> None:
+        """A trade, in ticks and shares. same_owner: both sides are one beneficial owner's; such a
+        trade never counts, nor does one in a book without quotes that have rested."""
+        assert 0 < price <= MAX_PRICE, "a price is in range"
+        self._advance(at_ms)
+        bid, ask = self._sides()
+        if same_owner or quantity <= 0 or self.halted or not (bid or ask):
+            return
+        self.last_half = believed(bid, ask, self.last_half, price)
+        self.trades += 1
+        self.observed_ms = self.at_ms
+        self._remark()
+
+    def anchor(self, at_ms: int, price: int) -> None:
+        """A price that many parties made at once: of the primary sale, or of a call auction.
+
+        It stands for the last trade as it is, whatever the quotes.
+        """
+        assert 0 < price <= MAX_PRICE, "a price is in range"
+        self._advance(at_ms)
+        self.last_half = 2 * price
+        self.observed_ms = self.at_ms
+        self._remark()
+
+    def halt(self, at_ms: int) -> None:
+        """Trading stops: until it resumes there is no mark, and the time counts in no average."""
+        self._advance(at_ms)
+        self.halted = True
+        self._remark()
+
+    def resume(self, at_ms: int) -> None:
+        """Trading goes on, with the quotes as they stand."""
+        self._advance(at_ms)
+        self.halted = False
+        self._remark()
+
+    def prices(self, now_ms: int) -> Prices:
+        """All that is published now. Changes nothing, so asking leaves no trace in a replay."""
+        ahead = copy(self)
+        ahead.bids, ahead.asks = self.bids.copy(), self.asks.copy()
+        ahead.grids = [Grid(grid.last_ms, grid.rows.copy()) for grid in self.grids]
+        ahead._advance(now_ms)
+        return ahead._read()
+
+    def _read(self) -> Prices:
+        policy = self.policy
+        now, _ = self._sums_at(self.at_ms)
+        short, hour, day = (
+            window(grid, step_ms, window_ms, self.at_ms, now)
+            for grid, (window_ms, step_ms) in zip(self.grids, _windows(policy), strict=True)
+        )
+        index = settle = None
+        if is_covered(policy, hour):
+            index = from_log(winsorised(hour, policy.trim_bps))
+        if is_covered(policy, day):
+            settle = from_log(day.spent.capped // day.spent.known_ms)
+        stale_ms = self.at_ms - self.observed_ms
+        return Prices(
+            at_ms=self.at_ms,
+            mark_milliticks=500 * self.mark_half or None,
+            five_minutes=read(short, self._average(short), stale_ms),
+            hour=read(hour, self._average(hour), stale_ms),
+            day=read(day, self._average(day), stale_ms),
+            index=read(hour, index, stale_ms),
+            settle=read(day, settle, stale_ms),
+        )
+
+    def _average(self, of: Window) -> int | None:
+        return arithmetic(of.spent) if is_known(self.policy, of) else None
+
+    def _advance(self, at_ms: int) -> None:
+        """Let time pass: quotes come to rest, sums grow."""
+        if self.opened_ms < 0:
+            self.opened_ms = self.at_ms = self.observed_ms = at_ms
+        if at_ms <= self.at_ms:
+            return
+        while (rested_ms := self._next_rested_ms()) <= at_ms:
+            self._add_up(rested_ms)
+            for rungs in (self.bids, self.asks):
+                while len(rungs) > 1 and rungs[1][0] + self.policy.rest_ms <= rested_ms:
+                    rungs.pop(0)
+            self._remark()
+        self._add_up(at_ms)
+
+    def _next_rested_ms(self) -> int:
+        """When the next quote will have rested."""
+        bids, asks = self.bids, self.asks
+        bid_ms = bids[1][0] if len(bids) > 1 else NEVER_MS
+        ask_ms = asks[1][0] if len(asks) > 1 else NEVER_MS
+        return min(bid_ms, ask_ms) + self.policy.rest_ms
+
+    def _add_up(self, at_ms: int) -> None:
+        """Bring the sums to a moment up to which nothing changes, and keep them at boundaries."""
+        step_ms = self.policy.short_step_ms
+        if at_ms // step_ms > self.at_ms // step_ms:
+            for grid, (window_ms, step) in zip(self.grids, _windows(self.policy), strict=True):
+                self._keep(grid, at_ms, window_ms, step)
+        self.sums, self.capped_log = self._sums_at(at_ms)
+        self.at_ms = at_ms
+
+    def _keep(self, grid: Grid, at_ms: int, window_ms: int, step_ms: int) -> None:
+        """Note the sums at the boundaries that are passed, of those that a window can begin at."""
+        oldest_ms = (at_ms - window_ms) // step_ms * step_ms
+        first_ms = max((self.at_ms // step_ms + 1) * step_ms, oldest_ms)
+        for boundary_ms in range(first_ms, at_ms + 1, step_ms):
+            grid.rows.append(self._sums_at(boundary_ms)[0])
+            grid.last_ms = boundary_ms
+        del grid.rows[: max(0, len(grid.rows) - (grid.last_ms - oldest_ms) // step_ms - 1)]
+
+    def _sums_at(self, at_ms: int) -> tuple[Sums, int]:
+        """The sums at a later moment up to which nothing changes, and the capped logarithm then."""
+        marks, logs, capped, known_ms, covered_ms, *_ = self.sums
+        passed_ms = at_ms - self.at_ms
+        if not self.mark_half:
+            still = Sums(marks, logs, capped, known_ms, covered_ms, self.trades, self.quotes)
+            return still, self.capped_log
+        ramp, reached = follow(self.capped_log, self.mark_log, passed_ms, _cap(self.policy))
+        grown = Sums(
+            (marks + self.mark_half * passed_ms) & MODULUS,
+            (logs + self.mark_log * passed_ms) & MODULUS,
+            (capped + ramp) & MODULUS,
+            known_ms + passed_ms,
+            covered_ms + passed_ms * self.covered,
+            self.trades,
+            self.quotes,
+        )
+        return grown, reached
+
+    def _sides(self) -> tuple[int, int]:
+        return sides(self.bids[0][1], self.asks[0][1])
+
+    def _remark(self) -> None:
+        """The mark after something changed. The capped one begins with the first there is."""
+        bid, ask = self._sides()
+        half = 0 if self.halted else mark(bid, ask, self.last_half)
+        self.covered = bool(bid and ask and half)
+        if half != self.mark_half:
+            self.mark_half = half
+            self.mark_log = _log(half) if half else 0
+            self.capped_log = self.capped_log or self.mark_log
+
+
+def follow(value: int, goal: int, steps: int, cap: int) -> tuple[int, int]:
+    """(the sum over `steps` turns, the value after them) of a value that moves by `cap` a turn
+    towards a goal and stays there. A turn adds the value that it begins with."""
+    distance = goal - value
+    way = cap if distance > 0 else -cap
+    turns = min(steps, abs(distance) // cap)
+    total = turns * value + way * (turns * (turns - 1) // 2)
+    value += way * turns
+    if turns < steps:
+        total += value + goal * (steps - turns - 1)
+        value = goal
+    return total, value
+
+
+@lru_cache(maxsize=LOGS_REMEMBERED)
+def _log(half_ticks: int) -> int:
+    return log2(half_ticks)
+
+
+@lru_cache(maxsize=8)
+def _cap(policy: PricePolicy) -> int:
+    """How far the capped logarithm moves in a millisecond, at least 1."""
+    return max(1, (log2(BPS + policy.cap_bps_per_minute) - log2(BPS)) // MINUTE_MS)
+
+
+def _windows(policy: PricePolicy) -> tuple[tuple[int, int], ...]:
+    """(length, step) of the windows, in the order of the grids."""
+    return (
+        (policy.short_window_ms, policy.short_step_ms),
+        (policy.hour_window_ms, policy.hour_step_ms),
+        (policy.day_window_ms, policy.day_step_ms),
+    )
