@@ -12,13 +12,14 @@ whoever takes a hold remembers its amount and gives back or captures no more tha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from messages.errors import IdempotencyKeyReused
-from messages.keys import KEY_BYTES
+from messages.keys import KEY_BYTES, derive_key
 from messages.ledger import (
     AmountTooLarge,
     BadAccountCode,
@@ -223,6 +224,36 @@ def capture(
     if released_minor:
         lines.append(Posting(source, released_minor))
     return LedgerTransaction(key, cause, purpose, tuple(lines))
+
+
+def net(transfers: Iterable[LedgerTransaction], key: bytes, cause: str) -> list[LedgerTransaction]:
+    """Transfers of two lines each as their sums: one for each pair of accounts that is not zero.
+
+    The sums are the lines of as few transactions as hold them, of the first one's purpose. `key`
+    and `cause` are those of what made all of them happen.
+    """
+    sums: dict[tuple[str, str], int] = {}
+    purpose = ""
+    for one in transfers:
+        (source, taken), (target, _) = ((p.account, p.amount_minor) for p in one.postings)
+        pair = (source, target) if source < target else (target, source)
+        sums[pair] = sums.get(pair, 0) + (taken if pair[0] == source else -taken)
+        purpose = purpose or one.purpose
+    lines = [
+        (Posting(first, amount), Posting(second, -amount))
+        for (first, second), amount in sums.items()
+        if amount
+    ]
+    size = MAX_POSTINGS // 2
+    return [
+        LedgerTransaction(
+            derive_key("net", key, start),
+            cause,
+            purpose,
+            tuple(chain(*lines[start : start + size])),
+        )
+        for start in range(0, len(lines), size)
+    ]
 
 
 class Difference(NamedTuple):

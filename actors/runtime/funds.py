@@ -16,12 +16,15 @@ from actors.runtime.codec import error_answer
 from actors.runtime.entities import LiveEntities
 from actors.runtime.kind import EntityKind
 from actors.runtime.mail import Item
-from domain.ledger import Verdict, settle
+from domain.ledger import Verdict, net, settle
 from messages.errors import InsufficientFunds, Refusal
+from messages.ledger import LedgerTransaction
 from storage import ledger
 from storage.database import Connection
 
 logger = structlog.get_logger(__name__)
+
+NOT_COVERED, NET_NOT_COVERED = "insufficient-funds", "net-insufficient-funds"
 
 
 async def affordable(
@@ -58,15 +61,23 @@ async def affordable(
     return asked
 
 
-async def post(connection: Connection, batch: Batch) -> None:
-    """Post what the batch moves. Raises Redo if something of it is refused, with that settled."""
+async def post(connection: Connection, batch: Batch, netted: frozenset[str]) -> None:
+    """Post what the batch moves, transfers of a purpose in `netted` as their sums.
+
+    Raises Redo if something of it is refused, with that settled: NOT_COVERED, or NET_NOT_COVERED
+    where nobody can say whose part of a sum it was, until they are posted one by one.
+    """
     parts = [*batch.reserves, *batch.transactions]
     if not parts:
         return
-    transactions = [transaction for _, transaction in parts]
+    sums = _net(batch, [each for _, each in parts if each.purpose in netted]) if netted else []
+    parts = [part for part in parts if part[1].purpose not in netted]
+    transactions = sums + [transaction for _, transaction in parts]
     verdicts = await ledger.post(connection, transactions, batch.at_ms)
     if Verdict.INSUFFICIENT not in verdicts:
         return
+    if sums:
+        raise Redo(NET_NOT_COVERED)
     refused = [
         item
         for (item, _), verdict in zip(parts, verdicts, strict=True)
@@ -75,7 +86,14 @@ async def post(connection: Connection, batch: Batch) -> None:
     reserving = {id(item) for item, _ in batch.reserves}
     if not _settle_refused([item for item in refused if id(item) in reserving]):
         _settle_refused(_first_of_each_entity(refused))
-    raise Redo("insufficient-funds")
+    raise Redo(NOT_COVERED)
+
+
+def _net(batch: Batch, transfers: Sequence[LedgerTransaction]) -> list[LedgerTransaction]:
+    if not transfers:
+        return []
+    first = batch.writes.journal[0].key
+    return net(transfers, first, f"batch:{first.hex()}")
 
 
 def _settle_refused(items: Sequence[Item]) -> bool:

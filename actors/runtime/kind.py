@@ -43,6 +43,8 @@ class EntityKind(ABC, Generic[S, C, E]):
     queries: command classes that never change anything. They cost no look-up of their key.
     public: event classes that go to the bus; the others stay in the journal.
     partitions: fixed for ever.  snapshot_every: events between two snapshots of an entity.
+    netted: purposes of transfers that a batch posts as their sum for each pair of accounts (holds
+    of open orders, which the next command may release): the facts say what each one's part was.
     decides_ahead: `decide` may change the state to what its events will make of it, `evolve` then
     finds that done; what it refuses it leaves as it was. For states that are costly to copy (an
     order book): when anything goes wrong, the entity is forgotten and rebuilt from its facts.
@@ -58,6 +60,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     public: ClassVar[frozenset[type]] = frozenset()
     partitions: ClassVar[int] = 64
     snapshot_every: ClassVar[int] = 100
+    netted: ClassVar[frozenset[str]] = frozenset()
     decides_ahead: ClassVar[bool] = False
 
     @abstractmethod

@@ -157,11 +157,12 @@ class Lane:
 
     async def _settle(self, items: Sequence[Item], deadline: float) -> None:
         """See to it that every item has an answer."""
-        attempt = 0
+        attempt, netted = 0, self._kind.netted
         while pending := unanswered(items):
             try:
-                await self._attempt(pending)
+                await self._attempt(pending, netted)
             except Redo as redo:
+                netted = frozenset() if redo.reason == funds.NET_NOT_COVERED else netted
                 self._metrics.retries.labels(self._kind.name, redo.reason).inc()
                 self._give_up_after(deadline, pending)
             except Exception as error:  # noqa: BLE001 - each kind of failure has its place below
@@ -176,7 +177,7 @@ class Lane:
                 else:
                     pending[0].settle(self._failed(pending[0], error))
 
-    async def _attempt(self, items: Sequence[Item]) -> None:
+    async def _attempt(self, items: Sequence[Item], netted: frozenset[str]) -> None:
         connection = await self._connector.get()
         now_ms = self._clock()
         items = await self._owned.take(connection, items)
@@ -188,13 +189,13 @@ class Lane:
             reserves = await funds.affordable(connection, self._kind, self._live, items, now_ms)
             batch.decide(unanswered(items), reserves, self._limits.batch_transactions)
             if batch.writes:
-                await self._commit(connection, batch)
+                await self._commit(connection, batch, netted)
         except BaseException:
             self._live.forget(batch.touched)
             raise
         batch.commit()
 
-    async def _commit(self, connection: Connection, batch: Batch) -> None:
+    async def _commit(self, connection: Connection, batch: Batch, netted: frozenset[str]) -> None:
         with self._metrics.commit.labels(self._kind.name).time():
             if batch.needs_transaction:
                 async with connection.transaction():
@@ -203,7 +204,7 @@ class Lane:
                     if batch.applied:
                         await self._kind.project(connection, batch.applied)
                     # Last, so that accounts are locked for as short as can be.
-                    await funds.post(connection, batch)
+                    await funds.post(connection, batch, netted)
             else:
                 await self._write(connection, batch)
         if batch.writes.snapshots:

@@ -11,7 +11,7 @@ import pytest
 
 from storage import ledger
 from storage.database import Connection
-from tests.integration.runtime_kinds import Balance, Fund, Funded, Paid, Pay, purse
+from tests.integration.runtime_kinds import Balance, Fund, Funded, Paid, Pay, Tills, purse
 from tests.integration.runtime_support import CALM, TILLS, World, answers, codes, sent, till_of
 
 
@@ -155,3 +155,32 @@ async def test_hosts_that_pay_each_other_crosswise_do_not_stand_still(world: Wor
     assert sum([await world.balance(purse(name)) for name in names]) == 8_000
     for host in hosts:
         assert "DeadlockDetected" not in (await host.scrape()).decode()
+
+
+class NetTills(Tills):
+    """Tills whose payments of a batch are posted as their sums."""
+
+    netted = frozenset({"test"})
+
+
+async def test_netted_transfers_are_one_transaction_a_batch(world: World) -> None:
+    host = await world.start(kinds=(NetTills(),))
+    await answers(host, "till", sent(Fund("f1", 100)), sent(Fund("f2", 10), "b"))
+    before = await world.count("ledger.transactions")
+    there = [sent(Pay(f"p{n}", "b", 9)) for n in range(5)]
+    back = [sent(Pay(f"q{n}", "a", 1), "b") for n in range(4)]
+    again = [there[0], sent(Pay("p0", "b", 9))]
+    found = await answers(host, "till", *there, *back, *again)
+    assert codes(found) == [*[""] * 10, "conflict"]
+    assert await world.count("ledger.transactions") == before + 1
+    assert (await world.balance(purse("a")), await world.balance(purse("b"))) == (59, 51)
+    assert len(await world.journal("a")) == 6
+
+
+async def test_what_a_sum_does_not_cover_is_refused_alone(world: World) -> None:
+    """Nobody can say whose part of a sum was too much: they are posted one by one then."""
+    host = await world.start(kinds=(NetTills(),))
+    await answers(host, "till", sent(Fund("f1", 10)))
+    paying = [sent(Pay(f"p{n}", "b", amount, checked=False)) for n, amount in enumerate((6, 6, 4))]
+    assert codes(await answers(host, "till", *paying)) == ["", "insufficient-funds", ""]
+    assert (await world.balance(purse("a")), await world.balance(purse("b"))) == (0, 10)

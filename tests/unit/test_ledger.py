@@ -20,6 +20,7 @@ from domain.ledger import (
     check_batch,
     held_account,
     hold,
+    net,
     release,
     settle,
 )
@@ -100,6 +101,44 @@ def test_settle_decides_as_the_naive_ledger(batches: list[list[int]]) -> None:
         for code, delta in found.deltas.items():
             per_currency[currency_of(code)] += delta
         assert not any(per_currency.values())
+
+
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 600), st.integers(0, 600), st.integers(1, 9)).filter(
+        lambda drawn: drawn[0] != drawn[1]
+    ),
+    max_size=1_500,
+)
+
+
+@given(PAIRS)
+def test_a_net_moves_what_its_transfers_move(pairs: list[tuple[int, int, int]]) -> None:
+    transfers = [
+        transfer(KEY, code(source), code(target), amount, cause="each", purpose="hold")
+        for source, target, amount in pairs
+    ]
+    sums = net(transfers, KEY, "all")
+    check_batch(sums)
+    assert all((one.cause, one.purpose) == ("all", "hold") for one in sums)
+    assert gains(sums) == gains(transfers)
+    together = {frozenset(pair[:2]) for pair in pairs}
+    assert sum(len(one.postings) for one in sums) <= 2 * len(together)
+
+
+def test_what_cancels_out_is_not_posted() -> None:
+    assert net([*moves("1:A5H"), *moves("2:H5A")], KEY, "all") == []
+
+
+def code(number: int) -> str:
+    return f"user:u{number}:available/VIBES"
+
+
+def gains(transactions: list[LedgerTransaction]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for transaction in transactions:
+        for posting in transaction.postings:
+            found[posting.account] += posting.amount_minor
+    return Counter({code: amount for code, amount in found.items() if amount})
 
 
 def test_a_known_key_is_a_duplicate_even_if_it_could_not_be_paid_now() -> None:
