@@ -12,10 +12,12 @@ import sys
 def main() -> int:
     """Compile all that the actors use."""
     from deployments.composition.kernels import load_hashes
-    from kernels import groth16
+    from kernels import groth16, twap
 
     _say("hashes and trees")
     load_hashes()
+    _say("averages over time")
+    twap.compile_all()
     groth16.compile_all(_say)
     return 0
 

@@ -140,7 +140,8 @@ def read(window: Window, price: int | None, staleness_ms: int) -> Reading:
 
 def is_known(policy: PricePolicy, window: Window) -> bool:
     """Whether enough of the window has a mark for an average of it."""
-    return window.spent.known_ms * BPS >= policy.min_known_bps * window.length_ms
+    known_ms = window.spent.known_ms
+    return known_ms > 0 and known_ms * BPS >= policy.min_known_bps * window.length_ms
 
 
 def is_covered(policy: PricePolicy, window: Window) -> bool:

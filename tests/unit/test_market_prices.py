@@ -151,6 +151,12 @@ def test_a_steady_market_has_its_price() -> None:
     assert (found.day.trades, found.day.quotes) == (0, 0)
 
 
+def test_a_policy_that_asks_for_nothing_still_makes_no_price_of_nothing() -> None:
+    record = PriceRecord(policy=PricePolicy(min_known_bps=0, min_coverage_bps=0))
+    record.observe_quote(0, 10, 0)
+    assert all_prices(record, HOUR_MS) == [None] * 5
+
+
 def test_a_record_that_was_told_nothing_names_no_price() -> None:
     found = PriceRecord().prices(123)
     assert found.mark_milliticks is None
