@@ -32,7 +32,7 @@ def _milli(total: int, divisor: int, inverse: float) -> int:
     left = dividend - part * 2 * divisor
     if left >= 2 * divisor:
         part += 1
-    return whole * MILLI + part
+    return int(whole * MILLI + part)
 
 
 @njit(error_model="numpy")
