@@ -9,14 +9,18 @@ from domain.decision import Decision
 from domain.market import market
 from domain.market.state import Market, StoredMarket, initial, restored, stored
 from domain.policy import MarketPolicy
+from messages.ledger import LedgerTransaction
 from messages.market import (
+    OWNER_EVENTS,
     PUBLIC_EVENTS,
+    GetHolding,
     GetIssue,
     MarketAnswer,
     MarketCommand,
     MarketEvent,
 )
 from messages.market.accounts import STREAM, book_channel
+from messages.users import user_channel
 
 
 class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
@@ -28,7 +32,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     event_type = MarketEvent
     state_type = StoredMarket
     answer_type = MarketAnswer
-    queries: ClassVar[frozenset[type]] = frozenset({GetIssue})
+    queries: ClassVar[frozenset[type]] = frozenset({GetIssue, GetHolding})
     public: ClassVar[frozenset[type]] = PUBLIC_EVENTS
     snapshot_every: ClassVar[int] = 1_000
     decides_ahead: ClassVar[bool] = True
@@ -45,6 +49,14 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     def evolve(self, state: Market, event: MarketEvent) -> Market:
         return market.evolve(state, event)
 
+    def reserve(
+        self, state: Market, command: MarketCommand, now_ms: int
+    ) -> tuple[LedgerTransaction, ...]:
+        return market.reserve(self._policy, state, command, now_ms)
+
+    def reminded(self, name: str, due_at_ms: int) -> MarketCommand:
+        return market.reminded(name, due_at_ms)
+
     def stored(self, state: Market) -> StoredMarket:
         return stored(state)
 
@@ -52,4 +64,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
         return restored(kept)
 
     def channels(self, entity_id: str, event: MarketEvent) -> tuple[str, ...]:
+        """What concerns one user is that user's to see; the book's channel names nobody."""
+        if isinstance(event, OWNER_EVENTS):
+            return (user_channel(event.user_id),)
         return (book_channel(entity_id),)

@@ -56,6 +56,7 @@ CHANNEL_KINDS: dict[str, ChannelKind] = {
     "song": ChannelKind("What everyone may know of a song: counted listens, changes."),
     "artist": ChannelKind("What everyone may know of an artist: new songs."),
     "pool": ChannelKind("A reward pool: its budget, what it paid."),
+    "book": ChannelKind("A share issue and its order book: sale, depth, trades, distributions."),
 }
 
 

@@ -13,12 +13,19 @@ import msgspec
 
 from domain.decision import Decision
 from domain.market.holders import Holders, Holding
-from domain.policy import MarketPolicy
-from messages.market import IssueStatus, MarketEvent
+from domain.policy import BPS, MarketPolicy
+from messages.ledger import LedgerTransaction
+from messages.market import IssueStatus, MarketCommand, MarketEvent, RevenueDistributed
+
+# While an issue has an `offered` account, though it may be empty.
+SELLING = frozenset({IssueStatus.ACTIVE, IssueStatus.PAUSED, IssueStatus.SOLD_OUT})
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """An issue as its facts left it. `sold`: of the offered shares."""
+    """An issue as its facts left it. `sold`: of the offered shares.
+
+    locked, locked_until_ms: of the retained shares, from their activation.
+    """
 
     status: IssueStatus = IssueStatus.NONE
     song_id: str = ""
@@ -31,17 +38,55 @@ class Issue(msgspec.Struct, frozen=True):
     minimum: int = 1
     cap_bps: int = 0
     tick_minor: int = 1
+    generation: int = 1
+    locked: int = 0
+    locked_until_ms: int = 0
+    voided: bool = False
+
+    @property
+    def unsold(self) -> int:
+        """Shares in the `offered` account."""
+        return self.shares - self.retained - self.sold if self.status in SELLING else 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether somebody has its shares."""
+        return self.status in SELLING or (self.status is IssueStatus.TERMINATED and not self.voided)
+
+    @property
+    def cap_shares(self) -> int:
+        """The most that one user, but the artist, may own."""
+        return self.shares * self.cap_bps // BPS
+
+
+class Lock(msgspec.Struct, frozen=True, array_like=True):
+    """Shares of a user that may not be sold before a moment."""
+
+    user_id: str
+    shares: int
+    until_ms: int
 
 
 class Market:
-    """An issue with all that belongs to it. Changed in place: by facts, or just ahead of them."""
+    """An issue with all that belongs to it. Changed in place: by facts, or just ahead of them.
 
-    __slots__ = ("holders", "issue", "issue_id")
+    locks: by id.  revenue_minor: what its ledger account holds, to be distributed.
+    distributions: the latest, by id, so that one that is asked for again is not paid again.
+    """
+
+    __slots__ = ("distributions", "holders", "issue", "issue_id", "locks", "revenue_minor")
 
     def __init__(self, issue_id: str, issue: Issue, holders: Holders) -> None:
         self.issue_id = issue_id
         self.issue = issue
         self.holders = holders
+        self.locks: dict[str, Lock] = {}
+        self.revenue_minor = 0
+        self.distributions: dict[str, RevenueDistributed] = {}
+
+    def owned_by(self, user_id: str) -> Holding:
+        """A user's shares, to be changed by a fact; remembered from now on."""
+        return self.holders.setdefault(user_id, Holding())
 
     def holding(self, user_id: str) -> Holding:
         """A user's shares; an empty holding that nobody remembers if there are none."""
@@ -54,6 +99,12 @@ Deciders: TypeAlias = Mapping[
     type, Callable[[MarketPolicy, Market, Any, int], Decision[MarketEvent]]
 ]
 Changes: TypeAlias = Mapping[type, Callable[[Market, Any], None]]
+# What a command takes from elsewhere, by class: the ledger decides first. They may refuse.
+Reserves: TypeAlias = Mapping[
+    type, Callable[[MarketPolicy, Market, Any, int], tuple[LedgerTransaction, ...]]
+]
+# By the name of a timer, the command that it becomes when it is due.
+Timers: TypeAlias = Mapping[str, Callable[[int], MarketCommand]]
 
 
 class StoredMarket(msgspec.Struct, frozen=True):
@@ -62,6 +113,9 @@ class StoredMarket(msgspec.Struct, frozen=True):
     issue_id: str
     issue: Issue
     holders: Holders
+    locks: dict[str, Lock] = {}
+    revenue_minor: int = 0
+    distributions: dict[str, RevenueDistributed] = {}
 
 
 def initial(issue_id: str) -> Market:
@@ -71,9 +125,20 @@ def initial(issue_id: str) -> Market:
 
 def stored(market: Market) -> StoredMarket:
     """What a snapshot keeps. It shares the holdings with the market: encode it at once."""
-    return StoredMarket(market.issue_id, market.issue, market.holders)
+    return StoredMarket(
+        market.issue_id,
+        market.issue,
+        market.holders,
+        market.locks,
+        market.revenue_minor,
+        market.distributions,
+    )
 
 
 def restored(kept: StoredMarket) -> Market:
     """The market that a snapshot kept."""
-    return Market(kept.issue_id, kept.issue, kept.holders)
+    market = Market(kept.issue_id, kept.issue, kept.holders)
+    market.locks = kept.locks
+    market.revenue_minor = kept.revenue_minor
+    market.distributions = kept.distributions
+    return market

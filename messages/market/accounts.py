@@ -20,6 +20,7 @@ PURPOSE_LOCK = "share-lock"
 PURPOSE_UNLOCK = "share-unlock"
 PURPOSE_REVENUE = "revenue-received"
 PURPOSE_DISTRIBUTION = "revenue-distribution"
+PURPOSE_RETURN = "share-return"
 
 
 def share_currency(issue_id: str) -> str:

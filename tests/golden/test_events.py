@@ -15,10 +15,15 @@ import msgspec
 import pytest
 
 from messages.listening import EndReason, ListeningEvent, Tier
+from messages.market import LockReason, MarketEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 
 FOLDER = Path(__file__).parent
-UNIONS = {"listening": [ListeningEvent], "rewards": [PoolEvent, ListenerEvent, PayeeEvent]}
+UNIONS = {
+    "listening": [ListeningEvent],
+    "market": [MarketEvent],
+    "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
+}
 KINDS = {
     (context, kind): union
     for context, unions in UNIONS.items()
@@ -27,7 +32,13 @@ KINDS = {
 }
 # A value for each field, by its name or else its type.
 NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5, "credit_id": 5}
-TYPED = {bool: True, bytes: b"\x00\xff" * 16, Tier: Tier.PREMIUM, EndReason: EndReason.STALE}
+TYPED = {
+    bool: True,
+    bytes: b"\x00\xff" * 16,
+    Tier: Tier.PREMIUM,
+    EndReason: EndReason.STALE,
+    LockReason: LockReason.LEGAL,
+}
 
 
 def sample(kind: type[msgspec.Struct]) -> msgspec.Struct:
