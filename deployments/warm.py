@@ -12,13 +12,15 @@ import sys
 def main() -> int:
     """Compile all that the actors use."""
     from deployments.composition.kernels import load_hashes
-    from kernels import groth16, twap
+    from kernels import groth16, matching, twap
 
     _say("hashes and trees")
     load_hashes()
     _say("averages over time")
     twap.compile_all()
     groth16.compile_all(_say)
+    _say("matching of orders")
+    matching.compile_all()
     return 0
 
 
