@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from actors import claims
 from actors.claims import Verifier
 from actors.runtime.kind import Applied, Asked, EntityKind
@@ -16,11 +18,13 @@ from domain.rewards.listeners import Listener, Policies
 from domain.rewards.payees import Payee
 from domain.rewards.pools import Pool
 from messages.ledger import LedgerTransaction
+from messages.listening import Tier
 from messages.rewards import (
     PUBLIC_LISTENER_EVENTS,
     PUBLIC_PAYEE_EVENTS,
     PUBLIC_POOL_EVENTS,
     STREAM,
+    AdmitClaims,
     ArtistShareAccrued,
     CheckStreak,
     GetPayee,
@@ -29,6 +33,7 @@ from messages.rewards import (
     ListenerAnswer,
     ListenerCommand,
     ListenerEvent,
+    PayClaims,
     PayeeCommand,
     PayeeEvent,
     PayeeView,
@@ -66,6 +71,10 @@ class PoolsKind(EntityKind[Pool, PoolCommand, PoolEvent]):
 
     def initial(self, entity_id: str) -> Pool:
         return pools.initial(entity_id)
+
+    def essence(self, command: PoolCommand) -> PoolCommand:
+        """A claim is the same claim after its claimer reached another tier."""
+        return replace(command, tier=Tier.FREE) if isinstance(command, PayClaims) else command
 
     async def prepare(
         self, connection: Connection, asked: Sequence[Asked[Pool, PoolCommand]]
@@ -117,6 +126,12 @@ class ListenersKind(EntityKind[Listener, ListenerCommand, ListenerEvent]):
 
     def initial(self, entity_id: str) -> Listener:
         return listeners.initial(entity_id)
+
+    def essence(self, command: ListenerCommand) -> ListenerCommand:
+        """As for a claim's payment; and the claimer may have travelled."""
+        if not isinstance(command, AdmitClaims):
+            return command
+        return replace(command, tier=Tier.FREE, time_zone="")
 
     def decide(
         self, state: Listener, command: ListenerCommand, now_ms: int

@@ -88,6 +88,13 @@ class EntityKind(ABC, Generic[S, C, E]):
         """The state that a snapshot kept."""
         return cast("S", kept)
 
+    def essence(self, command: C) -> C:
+        """The command without what its sender filled in from elsewhere (a tier, a time zone).
+
+        Sent again with its key it is the same command, and gets its recorded answer, if this is.
+        """
+        return command
+
     async def prepare(self, connection: Connection, asked: Sequence[Asked[S, C]]) -> Sequence[Any]:
         """Find out, for a whole batch at once, what no pure function can: look up, compute, verify.
 

@@ -128,6 +128,7 @@ class Lane:
     def _decoded(self, items: Sequence[Item]) -> list[Item]:
         """The items that hold a command; the others are settled."""
         decode, queries = self._codec.command, self._kind.queries
+        has_essence = type(self._kind).essence is not EntityKind.essence
         for item in items:
             try:
                 if item.timer is None:
@@ -135,6 +136,8 @@ class Lane:
                 else:
                     item.command = self._kind.reminded(item.timer.name, item.timer.due_at_ms)
                     item.body = encode(item.command)
+                if has_essence:
+                    item.body = encode(self._kind.essence(item.command))
             except Exception as error:  # noqa: BLE001 - a kind's own code, or a decoder
                 item.settle(_undecodable(item, error))
             else:

@@ -27,6 +27,7 @@ class Sender(Protocol):
 class Item:
     """A command in the mailbox. `followers` carry the same key and get the same answer.
 
+    body: the command as it came; once it is decoded, its essence.
     prepared: what is to be decided in the command's place, if its kind prepares commands.
     """
 

@@ -144,6 +144,16 @@ async def test_a_claim_is_paid_once_however_often_it_is_sent(claimer: Claimer) -
     await claimer.world.verify()
 
 
+async def test_a_claim_is_the_same_after_its_claimer_rose_and_travelled(claimer: Claimer) -> None:
+    body = claimer.body()
+    answer = (await claimer.claim(body, "claim-key-1")).json()
+    await claimer.api.pool.execute(
+        "update users.users set points = 1000, time_zone = 'Asia/Tokyo' where user_id = $1",
+        claimer.user_id,
+    )
+    assert (await claimer.claim(body, "claim-key-1")).json() == answer
+
+
 async def test_another_valid_proof_of_the_same_cannot_spend_it_again(claimer: Claimer) -> None:
     """(-A, -B, C) and a proof of fresh chance are as valid: only the nullifier is unique."""
     body = claimer.body()
