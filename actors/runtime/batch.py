@@ -13,7 +13,7 @@ import structlog
 
 from actors.runtime.codec import Codec, encode, error_answer, fingerprint
 from actors.runtime.entities import Entity, LiveEntities
-from actors.runtime.kind import Applied, EntityKind
+from actors.runtime.kind import Applied, EntityKind, Told
 from actors.runtime.mail import Item
 from domain.decision import Decision, Remind
 from messages.envelope import Answer, Event, event_of_fact
@@ -53,6 +53,8 @@ class Batch:
         self._live = live
         self._now_ms = now_ms
         self._projects = type(kind).project is not EntityKind.project
+        self._merges = type(kind).merged is not EntityKind.merged
+        self._told: list[Told] = []
         self.touched: dict[str, Entity] = {}
         self.staged: list[tuple[Item, Answer]] = []
         self.writes = Writes()
@@ -78,6 +80,7 @@ class Batch:
             if len(self.transactions) + len(self.reserves) >= max_transactions:
                 break
             self._decide_one(item, reserves)
+        self.public += map(self._publish, self._kind.merged(self._told) if self._told else ())
         self._snapshot()
 
     def finish_timer(self, item: Item) -> None:
@@ -161,7 +164,7 @@ class Batch:
                 state = self._kind.evolve(state, event)
                 sequence += 1
                 if type(event) in public:
-                    self.public.append(self._publish(entity.entity_id, sequence, event))
+                    self._tell(Told(entity.entity_id, sequence, event))
                 if self._projects:
                     self.applied.append(Applied(entity.entity_id, sequence, self._now_ms, event))
         except Exception as error:
@@ -170,7 +173,14 @@ class Batch:
             raise Redo("evolve-failed") from error
         entity.state, entity.sequence = state, sequence
 
-    def _publish(self, entity_id: str, sequence: int, event: Any) -> Event:
+    def _tell(self, told: Told) -> None:
+        if self._merges:
+            self._told.append(told)
+        else:
+            self.public.append(self._publish(told))
+
+    def _publish(self, told: Told) -> Event:
+        entity_id, sequence, event = told
         return event_of_fact(
             event,
             event_id=derive_id(self._kind.name, entity_id, sequence),

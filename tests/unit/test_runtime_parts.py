@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from actors.runtime.batch import Batch, Redo
 from actors.runtime.codec import Codec, encode, error_answer, fingerprint
 from actors.runtime.entities import BrokenHistoryError, Entity, LiveEntities, rebuild
-from actors.runtime.kind import EntityKind
+from actors.runtime.kind import EntityKind, Told
 from actors.runtime.mail import Item, Timer
 from actors.runtime.placement import assign, moves
 from domain.decision import Decision
@@ -24,6 +25,7 @@ from tests.integration.runtime_kinds import (
     Add,
     Added,
     Break,
+    Broke,
     Count,
     Counter,
     CounterCommand,
@@ -316,6 +318,24 @@ def test_what_failed_ahead_of_its_facts_is_forgotten() -> None:
         batch.decide(items, {}, 1_000)
     assert "a" in batch.touched
     assert [each.answer.code if each.answer else None for each in items] == [None, "internal", None]
+
+
+class Terse(Counter):
+    """Tells the last fact of each entity alone."""
+
+    public = frozenset({Added, Broke})
+
+    def merged(self, told: Sequence[Told]) -> Sequence[Told]:
+        return list({one.entity_id: one for one in told}.values())
+
+
+def test_one_event_may_stand_for_those_of_a_batch() -> None:
+    batch = Batch(Terse(), Codec(Terse()), live("a", "b"), 1_000)
+    items = [item(Add(1)), item(Add(2), "b"), item(Add(3))]
+    batch.decide(items, {}, 1_000)
+    told = [(one.entity_id, one.sequence, one.type) for one in batch.public]
+    assert told == [("a", 2, "Added"), ("b", 1, "Added")]
+    assert len(batch.writes.journal) == 3, "the journal has all of them"
 
 
 class Chatty(Counter):
