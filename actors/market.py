@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from actors.runtime.kind import EntityKind
+from actors.runtime.kind import Asked, EntityKind
 from domain.decision import Decision
 from domain.market import market
+from domain.market.orders import Funded
 from domain.market.state import Market, StoredMarket, initial, restored, stored
 from domain.policy import MarketPolicy
 from messages.ledger import LedgerTransaction
@@ -19,8 +21,10 @@ from messages.market import (
     MarketCommand,
     MarketEvent,
 )
-from messages.market.accounts import STREAM, book_channel
+from messages.market.accounts import PURPOSE_HOLD, PURPOSE_RELEASE, STREAM, book_channel
+from messages.market.orders import GetBook
 from messages.users import user_channel
+from storage.database import Connection
 
 
 class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
@@ -32,10 +36,11 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     event_type = MarketEvent
     state_type = StoredMarket
     answer_type = MarketAnswer
-    queries: ClassVar[frozenset[type]] = frozenset({GetIssue, GetHolding})
+    queries: ClassVar[frozenset[type]] = frozenset({GetIssue, GetHolding, GetBook})
     public: ClassVar[frozenset[type]] = PUBLIC_EVENTS
     snapshot_every: ClassVar[int] = 1_000
     decides_ahead: ClassVar[bool] = True
+    netted: ClassVar[frozenset[str]] = frozenset({PURPOSE_HOLD, PURPOSE_RELEASE})
 
     def __init__(self, policy: MarketPolicy) -> None:
         self._policy = policy
@@ -43,11 +48,19 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     def initial(self, entity_id: str) -> Market:
         return initial(entity_id)
 
-    def decide(self, state: Market, command: MarketCommand, now_ms: int) -> Decision[MarketEvent]:
+    def decide(
+        self, state: Market, command: MarketCommand | Funded, now_ms: int
+    ) -> Decision[MarketEvent]:
         return market.decide(self._policy, state, command, now_ms)
 
     def evolve(self, state: Market, event: MarketEvent) -> Market:
         return market.evolve(state, event)
+
+    async def prepare(
+        self, connection: Connection, asked: Sequence[Asked[Market, MarketCommand]]
+    ) -> Sequence[Any]:
+        """Orders with what `reserve` sets aside for them: both as the batch finds the book."""
+        return [market.prepared(self._policy, a.state, a.command) for a in asked]
 
     def reserve(
         self, state: Market, command: MarketCommand, now_ms: int

@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from domain.decision import Decision
+from domain.market import trading as floor
 from domain.market.holders import Holders, Holding
+from domain.market.trading import StoredTrading, Trading
 from domain.policy import BPS, MarketPolicy
 from messages.ledger import LedgerTransaction
 from messages.market import IssueStatus, MarketCommand, MarketEvent, RevenueDistributed
@@ -72,9 +74,18 @@ class Market:
 
     locks: by id.  revenue_minor: what its ledger account holds, to be distributed.
     distributions: the latest, by id, so that one that is asked for again is not paid again.
+    trading: from the moment when the book was first opened.
     """
 
-    __slots__ = ("distributions", "holders", "issue", "issue_id", "locks", "revenue_minor")
+    __slots__ = (
+        "distributions",
+        "holders",
+        "issue",
+        "issue_id",
+        "locks",
+        "revenue_minor",
+        "trading",
+    )
 
     def __init__(self, issue_id: str, issue: Issue, holders: Holders) -> None:
         self.issue_id = issue_id
@@ -83,6 +94,7 @@ class Market:
         self.locks: dict[str, Lock] = {}
         self.revenue_minor = 0
         self.distributions: dict[str, RevenueDistributed] = {}
+        self.trading: Trading | None = None
 
     def owned_by(self, user_id: str) -> Holding:
         """A user's shares, to be changed by a fact; remembered from now on."""
@@ -116,6 +128,7 @@ class StoredMarket(msgspec.Struct, frozen=True):
     locks: dict[str, Lock] = {}
     revenue_minor: int = 0
     distributions: dict[str, RevenueDistributed] = {}
+    trading: StoredTrading | None = None
 
 
 def initial(issue_id: str) -> Market:
@@ -132,6 +145,7 @@ def stored(market: Market) -> StoredMarket:
         market.locks,
         market.revenue_minor,
         market.distributions,
+        floor.stored(market.trading) if market.trading is not None else None,
     )
 
 
@@ -141,4 +155,6 @@ def restored(kept: StoredMarket) -> Market:
     market.locks = kept.locks
     market.revenue_minor = kept.revenue_minor
     market.distributions = kept.distributions
+    if kept.trading is not None:
+        market.trading = floor.restored(kept.trading, kept.issue.tick_minor)
     return market

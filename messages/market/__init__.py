@@ -85,13 +85,20 @@ from messages.market.issues import (
     UnlockShares,
     issue_id_of,
 )
+from messages.market.orders import (
+    ORDER_OWNER_EVENTS,
+    PUBLIC_ORDER_EVENTS,
+    OrderAnswer,
+    OrderEntry,
+    OrderFact,
+)
 
-MarketCommand: TypeAlias = IssueCommand | DistributionCommand
-MarketEvent: TypeAlias = IssueEvent | DistributionEvent
-MarketAnswer: TypeAlias = IssueAnswer | DistributionAnswer
+MarketCommand: TypeAlias = IssueCommand | DistributionCommand | OrderEntry
+MarketEvent: TypeAlias = IssueEvent | DistributionEvent | OrderFact
+MarketAnswer: TypeAlias = IssueAnswer | DistributionAnswer | OrderAnswer
 # Shown to the user of their `user_id` alone; the others to everyone, on the book's channel.
-OWNER_EVENTS = (*ISSUE_OWNER_EVENTS, RevenuePaid)
-PUBLIC_EVENTS = PUBLIC_ISSUE_EVENTS | PUBLIC_DISTRIBUTION_EVENTS
+OWNER_EVENTS = (*ISSUE_OWNER_EVENTS, RevenuePaid, *ORDER_OWNER_EVENTS)
+PUBLIC_EVENTS = PUBLIC_ISSUE_EVENTS | PUBLIC_DISTRIBUTION_EVENTS | PUBLIC_ORDER_EVENTS
 
 __all__ = [
     "ISSUE_OWNER_EVENTS",

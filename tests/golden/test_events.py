@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from messages.listening import EndReason, ListeningEvent, Tier
-from messages.market import LockReason, MarketEvent
+from messages.market import LockReason, MarketEvent, orders
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 
 FOLDER = Path(__file__).parent
@@ -32,12 +32,16 @@ KINDS = {
 }
 # A value for each field, by its name or else its type.
 NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5, "credit_id": 5}
-TYPED = {
+TYPED: dict[object, object] = {
     bool: True,
     bytes: b"\x00\xff" * 16,
     Tier: Tier.PREMIUM,
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
+    orders.Side: orders.Side.SELL,
+    orders.Phase: orders.Phase.HALTED,
+    orders.OrderStatus: orders.OrderStatus.CANCELLED,
+    orders.EndReason: orders.EndReason.SELF_TRADE,
 }
 
 
@@ -60,6 +64,9 @@ def value(name: str, hint: typing.Any, place: int) -> object:
     if hint is int:
         return 1_790_000_000_000 + place if name.endswith("at_ms") else 1_000 + place
     return "some " + name if hint is str else ("one", "two")
+
+
+TYPED[orders.Entered | None] = sample(orders.Entered)
 
 
 @pytest.mark.parametrize(("context", "kind"), KINDS, ids=lambda v: getattr(v, "__name__", v))

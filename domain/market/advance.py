@@ -1,0 +1,416 @@
+"""One entry of a book's journal being made: the book told, and everything that follows from it.
+
+The same code runs when a command is decided and when its fact is read again: what the book answers,
+whose orders are filled, what the ledger moves and what is told follows from the instructions alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from domain.market.book import Book, Event
+from domain.market.holders import Holding
+from domain.market.settlement import Exchange, Party, fee_minor, hold_minor
+from domain.market.state import Market
+from domain.market.trading import CHAIN_BYTES, OpenOrder, Trading
+from domain.market.views import changed
+from messages.ledger import LedgerTransaction
+from messages.market import HoldingChanged
+from messages.market.orders import (
+    BookAdvanced,
+    BookChanged,
+    EndReason,
+    Entered,
+    Instruction,
+    OrderChanged,
+    OrderView,
+    Output,
+    Phase,
+    Side,
+    Trade,
+)
+
+_TELL: dict[str, Callable[[Any, Any], Iterable[Event]]] = {
+    "new": lambda book, told: book.submit(
+        told.order_id,
+        told.side,
+        told.tif,
+        told.stp,
+        told.owner,
+        told.price,
+        told.quantity,
+        display=told.display,
+        stop=told.stop,
+        expires_at_ms=told.expires,
+    ),
+    "cancel": lambda book, told: book.cancel(told.order_id, told.owner),
+    "replace": lambda book, told: book.replace(
+        told.order_id, told.owner, told.price, told.quantity, told.tif, told.stp
+    ),
+    "expire": lambda book, told: book.expire(told.expires),
+    "uncross": lambda book, told: book.uncross(told.price),
+    "auction": lambda book, told: _collect(book),
+}
+_encode = msgspec.json.Encoder().encode
+_REASONS = {
+    "user": EndReason.USER,
+    "ioc": EndReason.UNFILLED,
+    "stp": EndReason.SELF_TRADE,
+    "expired": EndReason.EXPIRED,
+    "capacity": EndReason.REFUSED,
+}
+Told = BookAdvanced | BookChanged | OrderChanged | HoldingChanged
+
+
+def _collect(book: Book) -> Iterable[Event]:
+    book.set_auction(True)
+    return ()
+
+
+def entry(
+    number: int, at_ms: int, instructions: Sequence[Instruction], outputs: Sequence[Output]
+) -> bytes:
+    """The public part of an entry: compact JSON, `[number, at_ms, instructions, outputs]`."""
+    return _encode((number, at_ms, instructions, outputs))
+
+
+def tell(book: Book, told: Instruction) -> tuple[Output, ...]:
+    """Have a book do an instruction; its answer."""
+    return tuple([Output(*event) for event in _TELL[told.op](book, told)])
+
+
+def link(chain: bytes, body: bytes) -> bytes:
+    """The chain after an entry: BLAKE2b-256 of the chain before it, then the entry."""
+    return blake2b(chain + body, digest_size=CHAIN_BYTES).digest()
+
+
+class Advance:
+    """See the module. `run` the instructions, then `finish`; nothing may be refused in between,
+    once an instruction was not."""
+
+    def __init__(self, market: Market, now_ms: int, reason: EndReason = EndReason.NONE) -> None:
+        """reason: why what is cancelled in it ends, if the book cannot know."""
+        assert market.trading is not None, "a book that was opened"
+        self._market = market
+        self._trading: Trading = market.trading
+        self.now_ms = now_ms
+        self.expiry_ms = self._trading.book.next_expiry_ms() or 0  # before anything was told
+        self._reason = reason
+        self._exchange = Exchange(market.issue_id, market.issue.currency)
+        self._number = self._trading.number + 1
+        self._runs: list[tuple[Instruction, tuple[Output, ...]]] = []
+        self._entering: OpenOrder | None = None
+        self._is_fresh_sell = False
+        self._in_auction = False
+        self._touched: dict[int, tuple[OpenOrder, EndReason]] = {}
+        self._traders: dict[str, Holding] = {}
+        self._trades: list[Trade] = []
+        self._back: dict[tuple[str, bool], int] = {}  # to give back, by user and whether shares
+        self.transactions: list[LedgerTransaction] = []
+
+    def run(self, instruction: Instruction) -> tuple[Output, ...]:
+        """Tell the book; what it answers. Nothing else has changed yet."""
+        outputs = tell(self._trading.book, instruction)
+        self._runs.append((instruction, outputs))
+        return outputs
+
+    def finish(self, phase: Phase, until_ms: int, entered: Entered | None = None) -> list[Told]:
+        """Everything that follows, done; the facts that tell of it, the entry first."""
+        trading = self._trading
+        changed_phase = (phase, until_ms) != (trading.phase, trading.until_ms)
+        if entered is not None:
+            self._enter(entered)
+        for place, (instruction, outputs) in enumerate(self._runs):
+            self._in_auction = instruction.op == "uncross"
+            is_carried = entered is not None and self._goes_on(place)
+            for output in outputs:
+                if is_carried and output.kind == "cancelled" and self._is_entering(output):
+                    continue  # what is left of it enters again
+                _HANDLERS[output.kind](self, output)
+        self._set_aside()
+        trading.phase, trading.until_ms = phase, until_ms
+        trading.number = self._number
+        return [
+            self._entry(entered),
+            *self._orders(),
+            *self._holdings(),
+            *self._book(changed_phase),
+        ]
+
+    # --- whose order it is ------------------------------------------------------------------------
+
+    def _enter(self, entered: Entered) -> None:
+        if entered.replaces:
+            self._reshape(entered)
+            return
+        first = [told for told, _ in self._runs if told.op == "new"][-1]
+        order = OpenOrder(
+            entered.order_id,
+            entered.user_id,
+            Side(first.side),
+            entered.shares,
+            entered.shares,
+            entered.price,
+            first.stop,
+            first.display,
+            first.expires,
+            entered.maker_bps,
+            entered.taker_bps,
+            self.now_ms,
+            entered.reserved_minor,
+            waiting=first.stop != 0,
+        )
+        self._trading.add(order)
+        self._trading.last_order_id = entered.order_id
+        holding = self._holding(order.user_id)
+        if order.side is Side.BUY:
+            holding.buying += order.left
+        else:
+            holding.hold(order.left)
+            self._is_fresh_sell = True
+        self._entering = order
+        self._touched[order.order_id] = (order, EndReason.NONE)
+
+    def _reshape(self, entered: Entered) -> None:
+        order = self._trading.orders[entered.order_id]
+        grows = entered.shares - order.shares
+        order.shares, order.left, order.price = entered.shares, order.left + grows, entered.price
+        order.held_minor += entered.reserved_minor
+        order.maker_bps, order.taker_bps = entered.maker_bps, entered.taker_bps
+        holding = self._holding(order.user_id)
+        if order.side is Side.BUY:
+            holding.buying += grows
+        elif grows:
+            holding.hold(grows)
+            # Ahead of the trades that may take them.
+            self.transactions.append(
+                self._exchange.hold(order.user_id, grows, self._number, shares=True, part="size")
+            )
+        self._entering = order
+        self._touched[order.order_id] = (order, EndReason.NONE)
+
+    def _is_entering(self, output: Output) -> bool:
+        return self._entering is not None and output.order_id == self._entering.order_id
+
+    def _goes_on(self, place: int) -> bool:
+        """Whether what an instruction leaves of the entering order comes in again after it."""
+        return any(later.op == "new" for later, _ in self._runs[place + 1 :])
+
+    # --- what the book said -----------------------------------------------------------------------
+
+    def _acked(self, output: Output) -> None:
+        pass  # its order is known
+
+    def _traded(self, output: Output) -> None:
+        trading, shares = self._trading, output.quantity
+        taker, maker = trading.orders[output.order_id], trading.orders[output.maker_order_id]
+        value = shares * output.price * trading.tick_minor
+        taker_bps = taker.maker_bps if self._in_auction else taker.taker_bps
+        fees = {
+            id(maker): fee_minor(value, maker.maker_bps),
+            id(taker): fee_minor(value, taker_bps),
+        }
+        buy, sell = (taker, maker) if output.side == "buy" else (maker, taker)
+        trading.last_trade_id += 1
+        trading.last = output.price
+        buyer = Party(buy.user_id, fees[id(buy)], self._bought(buy, shares, value, fees[id(buy)]))
+        is_held = not (self._is_fresh_sell and sell is self._entering)
+        seller = Party(sell.user_id, fees[id(sell)], is_held=is_held)
+        self._sold(sell, shares, value, seller.fee_minor)
+        self.transactions.append(
+            self._exchange.trade(trading.last_trade_id, shares, value, buyer, seller)
+        )
+        price_minor = output.price * trading.tick_minor
+        self._trades.append(Trade(trading.last_trade_id, price_minor, shares, Side(output.side)))
+        for order in (taker, maker):
+            self._end(order, EndReason.NONE if order.left else EndReason.FILLED)
+
+    def _bought(self, order: OpenOrder, shares: int, value: int, fee: int) -> int:
+        """Note a buy in part; what it needs to hold no more."""
+        _fill(order, shares, value, fee)
+        still = self._needs(order)
+        released = order.held_minor - still - value - fee
+        assert released >= 0, "a buy holds what its trades take"
+        order.held_minor = still
+        holding = self._holding(order.user_id)
+        holding.buying -= shares
+        holding.acquire(shares, value + fee)
+        self._traders[order.user_id] = holding
+        return released
+
+    def _sold(self, order: OpenOrder, shares: int, value: int, fee: int) -> None:
+        _fill(order, shares, value, fee)
+        holding = self._holding(order.user_id)
+        holding.dispose(shares, value - fee)
+        self._traders[order.user_id] = holding
+
+    def _cancelled(self, output: Output) -> None:
+        order = self._trading.orders[output.order_id]
+        assert order.left == output.quantity, "the book and its owner know the same"
+        self._shrink(order, order.left)
+        self._end(order, self._reason or _REASONS[output.reason])
+
+    def _decremented(self, output: Output) -> None:
+        for order_id in (output.order_id, output.maker_order_id):
+            order = self._trading.orders[order_id]
+            order.shares -= output.quantity
+            self._shrink(order, output.quantity)
+            self._end(order, EndReason.NONE if order.left else EndReason.SELF_TRADE)
+
+    def _rejected(self, output: Output) -> None:
+        """The rest of an order that was to wait for an auction did not get in."""
+        order = self._trading.orders[output.order_id]
+        self._shrink(order, order.left)
+        self._end(order, EndReason.REFUSED)
+
+    def _triggered(self, output: Output) -> None:
+        self._in_auction = False
+        order = self._trading.orders[output.order_id]
+        order.waiting = False
+        self._end(order, EndReason.NONE)
+
+    # --- what is set aside ------------------------------------------------------------------------
+
+    def _shrink(self, order: OpenOrder, shares: int) -> None:
+        """An order wants so much less: give back what it held for that."""
+        order.left -= shares
+        holding = self._holding(order.user_id)
+        if order.side is Side.SELL:
+            holding.hold(-shares)
+            if not (self._is_fresh_sell and order is self._entering):
+                self._hold(order.user_id, -shares, is_shares=True)
+            return
+        holding.buying -= shares
+        self._give_back_cash(order)
+
+    def _give_back_cash(self, order: OpenOrder) -> None:
+        still = self._needs(order)
+        if still != order.held_minor:
+            self._hold(order.user_id, still - order.held_minor, is_shares=False)
+            order.held_minor = still
+
+    def _set_aside(self) -> None:
+        """What the entering order left in the book, and what others no longer need."""
+        order = self._entering
+        if order is not None and order.left:
+            if order.side is Side.BUY:
+                self._give_back_cash(order)
+            elif self._is_fresh_sell:
+                self._hold(order.user_id, order.left, is_shares=True)
+        for (user_id, is_shares), amount in self._back.items():
+            if amount:
+                self.transactions.append(
+                    self._exchange.hold(user_id, amount, self._number, shares=is_shares)
+                )
+
+    def _hold(self, user_id: str, amount: int, *, is_shares: bool) -> None:
+        place = (user_id, is_shares)
+        self._back[place] = self._back.get(place, 0) + amount
+
+    def _needs(self, order: OpenOrder) -> int:
+        value = order.left * order.price * self._trading.tick_minor
+        return hold_minor(value, order.most_bps)
+
+    # --- bookkeeping ------------------------------------------------------------------------------
+
+    def _end(self, order: OpenOrder, reason: EndReason) -> None:
+        """Note that an order changed, and that it is over if there is a reason."""
+        if reason:
+            assert not order.left, "what is over wants nothing"
+            self._trading.remove(order)
+        self._touched[order.order_id] = (order, reason)
+
+    def _holding(self, user_id: str) -> Holding:
+        return self._market.owned_by(user_id)
+
+    # --- what is told -----------------------------------------------------------------------------
+
+    def _entry(self, entered: Entered | None) -> BookAdvanced:
+        trading = self._trading
+        instructions = tuple(instruction for instruction, _ in self._runs)
+        outputs = tuple(output for _, said in self._runs for output in said)
+        body = entry(self._number, self.now_ms, instructions, outputs)
+        trading.chain = link(trading.chain, body)
+        return BookAdvanced(
+            self._market.issue_id,
+            self._number,
+            self.now_ms,
+            instructions,
+            outputs,
+            trading.chain,
+            trading.phase,
+            trading.until_ms,
+            self._reason,
+            entered,
+        )
+
+    def views(self) -> Iterable[OrderView]:
+        """The orders that changed, as their owners see them now."""
+        issue_id, tick = self._market.issue_id, self._trading.tick_minor
+        for order, reason in self._touched.values():
+            yield order.view(issue_id, tick, self.now_ms, reason)
+
+    def answer(self) -> OrderView | None:
+        """The order that was placed, replaced or cancelled; the first, if several changed."""
+        return next(iter(self.views()), None)
+
+    def _orders(self) -> Iterable[OrderChanged]:
+        for view in self.views():
+            yield OrderChanged(*msgspec.structs.astuple(view))
+
+    def _holdings(self) -> Iterable[HoldingChanged]:
+        for user_id, holding in self._traders.items():
+            yield changed(self._market.issue_id, user_id, holding, self.now_ms)
+
+    def _book(self, changed_phase: bool) -> Iterable[BookChanged]:
+        trading, levels = self._trading, self._trading.take_changes()
+        if not (levels or self._trades or changed_phase):
+            return
+        trading.depth.number += 1
+        yield BookChanged(
+            self._market.issue_id,
+            trading.depth.number,
+            trading.depth.checksum,
+            levels,
+            tuple(self._trades),
+            trading.phase,
+            trading.until_ms,
+            self.now_ms,
+        )
+
+
+def _fill(order: OpenOrder, shares: int, value: int, fee: int) -> None:
+    order.left -= shares
+    order.filled += shares
+    order.paid_minor += value
+    order.fee_minor += fee
+    assert order.left >= 0, "no order is filled beyond its size"
+
+
+_HANDLERS: dict[str, Callable[[Advance, Output], None]] = {
+    "ack": Advance._acked,
+    "trade": Advance._traded,
+    "cancelled": Advance._cancelled,
+    "rejected": Advance._rejected,
+    "replaced": Advance._acked,
+    "decremented": Advance._decremented,
+    "triggered": Advance._triggered,
+}
+
+
+def again(market: Market, event: BookAdvanced) -> None:
+    """Make an entry that memory does not have yet. It comes out as it did, or the book is lost."""
+    trading = market.trading
+    assert trading is not None, "a book is opened before it advances"
+    if event.number <= trading.number:
+        return
+    assert event.number == trading.number + 1, "entries follow each other"
+    advance = Advance(market, event.at_ms, event.reason)
+    for instruction in event.instructions:
+        advance.run(instruction)
+    advance.finish(event.phase, event.until_ms, event.entered)
+    assert trading.chain == event.chain, "the same instructions make the same book"

@@ -1,0 +1,206 @@
+"""What the owner of an issue keeps of its trading: the book, whose orders are in it, the phase.
+
+The kernel's book knows numbers alone; here they are users, money and dates. The two are changed
+together (`domain.market.advance`) and never apart.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from domain.market.book import Book, Resting
+from domain.market.depth import Depth
+from messages.market.orders import (
+    DepthLevel,
+    EndReason,
+    OrderStatus,
+    OrderView,
+    Phase,
+    Side,
+)
+
+CHAIN_BYTES = 32
+MIN_WIDTH, MAX_WIDTH = 1 << 10, 1 << 18  # ticks; a power of two
+ROOM = 16  # how often the issue price must fit, so that a book need not be made anew soon
+
+
+class OpenOrder(msgspec.Struct, array_like=True):
+    """An order in the book. Changed in place. Prices in ticks.
+
+    shares: all of it.  paid_minor: for what was filled, without fees.  held_minor: cash set aside.
+    maker_bps, taker_bps: its fees, fixed when it was placed.  waiting: a stop that sleeps.
+    """
+
+    order_id: int
+    user_id: str
+    side: Side
+    shares: int
+    left: int
+    price: int
+    stop: int
+    display: int
+    expires_at_ms: int
+    maker_bps: int
+    taker_bps: int
+    placed_at_ms: int
+    held_minor: int = 0
+    filled: int = 0
+    paid_minor: int = 0
+    fee_minor: int = 0
+    waiting: bool = False
+
+    @property
+    def most_bps(self) -> int:
+        """The higher of its fees, which a hold reckons with."""
+        return max(self.maker_bps, self.taker_bps)
+
+    def view(
+        self, issue_id: str, tick_minor: int, now_ms: int, reason: EndReason = EndReason.NONE
+    ) -> OrderView:
+        """The order as its owner sees it, ended if there is a reason."""
+        status = OrderStatus.WAITING if self.waiting else OrderStatus.OPEN
+        if reason:
+            filled = reason is EndReason.FILLED
+            status = OrderStatus.FILLED if filled else OrderStatus.CANCELLED
+        return OrderView(
+            issue_id,
+            self.order_id,
+            self.user_id,
+            self.side,
+            status,
+            reason,
+            self.shares,
+            self.filled,
+            0 if reason else self.left,
+            self.price * tick_minor,
+            self.stop * tick_minor,
+            self.display,
+            self.expires_at_ms,
+            self.paid_minor,
+            self.fee_minor,
+            0 if reason else self.held_minor,
+            self.placed_at_ms,
+            now_ms,
+        )
+
+
+class StoredTrading(msgspec.Struct, frozen=True):
+    """Trading as a snapshot keeps it."""
+
+    max_price: int
+    capacity: int
+    resting: tuple[Resting, ...]
+    orders: tuple[OpenOrder, ...]
+    owners: tuple[str, ...]
+    number: int
+    last_order_id: int
+    last_trade_id: int
+    chain: bytes
+    phase: Phase
+    until_ms: int
+    last: int
+    depth_number: int
+
+
+class Trading:
+    """The trading of one issue, from the moment when it was first opened.
+
+    number, chain: of the book's last entry.  last: the price of the last trade, in ticks, or 0.
+    until_ms: when the phase ends by itself, or 0.  owners: users by the number that the book has.
+    """
+
+    def __init__(self, tick_minor: int, max_price: int, capacity: int) -> None:
+        self.tick_minor = tick_minor
+        self.max_price = max_price
+        self.capacity = capacity
+        self.book = Book(capacity, max_price)
+        self.orders: dict[int, OpenOrder] = {}
+        self.owners: list[str] = []
+        self.number = 0
+        self.last_order_id = 0
+        self.last_trade_id = 0
+        self.chain = bytes(CHAIN_BYTES)
+        self.phase = Phase.CLOSED
+        self.until_ms = 0
+        self.last = 0
+        self.depth = Depth()
+        self._owner_of: dict[str, int] = {}
+        self._open: dict[str, int] = {}
+
+    def owner(self, user_id: str) -> int:
+        """The book's number of a user, or the one that it would get."""
+        return self._owner_of.get(user_id, len(self.owners))
+
+    def open_orders(self, user_id: str) -> int:
+        """How many orders of a user are in the book."""
+        return self._open.get(user_id, 0)
+
+    def add(self, order: OpenOrder) -> None:
+        """Know an order that the book took."""
+        user_id = order.user_id
+        if user_id not in self._owner_of:
+            self._owner_of[user_id] = len(self.owners)
+            self.owners.append(user_id)
+        self.orders[order.order_id] = order
+        self._open[user_id] = self._open.get(user_id, 0) + 1
+
+    def remove(self, order: OpenOrder) -> None:
+        """Forget an order that left the book."""
+        del self.orders[order.order_id]
+        left = self._open[order.user_id] - 1
+        if left:
+            self._open[order.user_id] = left
+        else:
+            del self._open[order.user_id]
+
+    def take_changes(self) -> tuple[DepthLevel, ...]:
+        """The levels that the book shows differently since they were last taken."""
+        put, tick = self.depth.put, self.tick_minor
+        found = [
+            DepthLevel(Side(c.side), c.price_ticks * tick, c.quantity)
+            for c in self.book.take_changes()
+        ]
+        return tuple([level for level in found if put(level)])
+
+
+def opened(price_minor: int, tick_minor: int, capacity: int) -> Trading:
+    """Trading of an issue that is sold at a price, before its first order."""
+    width = 1 << (ROOM * price_minor // tick_minor).bit_length()
+    return Trading(tick_minor, max(MIN_WIDTH, min(width, MAX_WIDTH)), capacity)
+
+
+def stored(trading: Trading) -> StoredTrading:
+    """What a snapshot keeps. It shares the orders with the trading: encode it at once."""
+    return StoredTrading(
+        trading.max_price,
+        trading.capacity,
+        tuple(trading.book.resting()),
+        tuple(trading.orders.values()),
+        tuple(trading.owners),
+        trading.number,
+        trading.last_order_id,
+        trading.last_trade_id,
+        trading.chain,
+        trading.phase,
+        trading.until_ms,
+        trading.last,
+        trading.depth.number,
+    )
+
+
+def restored(kept: StoredTrading, tick_minor: int) -> Trading:
+    """The trading that a snapshot kept."""
+    made = Trading(tick_minor, kept.max_price, kept.capacity)
+    made.number, made.chain = kept.number, kept.chain
+    made.last_order_id, made.last_trade_id = kept.last_order_id, kept.last_trade_id
+    made.phase, made.until_ms, made.last = kept.phase, kept.until_ms, kept.last
+    made.owners = list(kept.owners)
+    made._owner_of = {user_id: number for number, user_id in enumerate(kept.owners)}
+    for order in kept.orders:
+        made.add(order)
+    made.book.restore(kept.resting, in_auction=kept.phase is not Phase.CONTINUOUS)
+    for side, levels in zip(Side, made.book.depth(len(kept.orders)), strict=True):
+        for level in levels:
+            made.depth.put(DepthLevel(side, level.price_ticks * tick_minor, level.quantity))
+    made.depth.number = kept.depth_number
+    return made
