@@ -111,15 +111,18 @@ class PricePolicy(msgspec.Struct, frozen=True):
     """How a market's reference prices are made: docs/contexts/market-prices.md.
 
     rest_ms: how long a quote must have stood before it counts.  min_quote_minor: what the orders
-    behind it must be worth; the book's owner sees to it.  windows_ms, steps_ms: of the averages; a
-    window begins at a multiple of its step, so it is up to a step longer.  trim_bps: the share of
-    an hour's minutes that is drawn in at either end.  cap_bps_per_minute: how fast SETTLE's mark
-    may move.  min_known_bps, min_coverage_bps: with less of the window there is no price.
+    behind it must be worth; the book's owner sees to it.  max_spread_bps: of the bid; quotes that
+    are further apart cover nothing, and a trade between them shows nothing.  …window_ms and
+    …step_ms: of the averages; a window begins at a multiple of its step, so it is up to a step
+    longer, and the short step divides the others.  trim_bps: the share of an hour's minutes that is
+    drawn in at either end.  cap_bps_per_minute: how fast SETTLE's mark may move.  min_known_bps,
+    min_coverage_bps: with less of the window there is no price.
     """
 
     version: int = 1
     rest_ms: int = 30_000
     min_quote_minor: int = 2_500
+    max_spread_bps: int = 1_000
     short_window_ms: int = 5 * MINUTE_MS
     short_step_ms: int = 5_000
     hour_window_ms: int = 60 * MINUTE_MS

@@ -24,7 +24,7 @@ class Sums(NamedTuple):
     """What has added up since the record began, modulo 2^63.
 
     marks, logs, capped: the mark in half ticks, its logarithm, and the capped logarithm, times
-    milliseconds.  known_ms: with a mark.  covered_ms: with quotes on both sides.
+    milliseconds.  known_ms: with a mark.  covered_ms: with narrow quotes on both sides.
     """
 
     marks: int = 0
@@ -47,8 +47,8 @@ class Reading(msgspec.Struct, frozen=True):
     """A price with what it rests on. price_milliticks: None where there is no price to name.
 
     window_ms: from the window's beginning to now.  known_bps, coverage_bps: the share of it with a
-    mark, and with quotes on both sides.  trades, quotes: how many of them counted.  staleness_ms:
-    since the last of them.
+    mark, and with narrow quotes on both sides.  trades, quotes: how many of them counted, the
+    quotes by their changes.  staleness_ms: since the last of them.
     """
 
     price_milliticks: int | None

@@ -34,7 +34,9 @@ from domain.market.quotes import (
     ask_key,
     believed,
     bid_key,
+    can_trust,
     extend,
+    is_narrow,
     mark,
     sides,
 )
@@ -104,13 +106,14 @@ class PriceRecord(msgspec.Struct):
 
     def observe_trade(self, at_ms: int, price: int, quantity: int, *, same_owner: bool) -> None:
         """A trade, in ticks and shares. same_owner: both sides are one beneficial owner's; such a
-        trade never counts, nor does one in a book without quotes that have rested."""
+        trade never counts, nor does one that the quotes do not bear out: `can_trust`."""
         assert 0 < price <= MAX_PRICE, "a price is in range"
         self._advance(at_ms)
         bid, ask = self._sides()
-        if same_owner or quantity <= 0 or self.halted or not (bid or ask):
+        narrow = is_narrow(bid, ask, self.policy.max_spread_bps)
+        if same_owner or quantity <= 0 or self.halted or not can_trust(bid, ask, narrow=narrow):
             return
-        self.last_half = believed(bid, ask, self.last_half, price)
+        self.last_half = believed(bid, ask, self.last_half, price, narrow=narrow)
         self.trades += 1
         self.observed_ms = self.at_ms
         self._remark()
@@ -236,8 +239,9 @@ class PriceRecord(msgspec.Struct):
     def _remark(self) -> None:
         """The mark after something changed. The capped one begins with the first there is."""
         bid, ask = self._sides()
-        half = 0 if self.halted else mark(bid, ask, self.last_half)
-        self.covered = bool(bid and ask and half)
+        narrow = is_narrow(bid, ask, self.policy.max_spread_bps)
+        half = 0 if self.halted else mark(bid, ask, self.last_half, narrow=narrow)
+        self.covered = narrow and half > 0
         if half != self.mark_half:
             self.mark_half = half
             self.mark_log = _log(half) if half else 0

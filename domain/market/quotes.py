@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from domain.policy import BPS
+
 # A rung is (since_ms, key): the worst price since then, as a number that is smaller when worse.
 Rung: TypeAlias = tuple[int, int]
 
@@ -67,34 +69,42 @@ def ask_key(price: int) -> int:
     return -price if price else NO_KEY
 
 
-def mark(bid: int, ask: int, last_half: int) -> int:
+def is_narrow(bid: int, ask: int, most_bps: int) -> bool:
+    """Whether there are quotes on both sides, and close enough to say what the price is."""
+    return bool(bid and ask) and (ask - bid) * BPS <= most_bps * bid
+
+
+def mark(bid: int, ask: int, last_half: int, *, narrow: bool) -> int:
     """The mark in half ticks: the median of bid, ask and last trade.
 
-    With one quote it is the last trade, drawn to the quote; with two and no trade, their middle.
-    Nobody stands behind a trade that is over: without quotes there is no mark.
+    With one quote it is the last trade, drawn to the quote; with two narrow ones and no trade,
+    their middle. Nobody stands behind a trade that is over: without quotes there is no mark.
     """
     if not last_half:
-        return bid + ask if bid and ask else 0
+        return bid + ask if narrow else 0
     if not (bid or ask):
         return 0
     drawn = max(last_half, 2 * bid)
     return min(drawn, 2 * ask) if ask else drawn
 
 
-def believed(bid: int, ask: int, last_half: int, price: int) -> int:
-    """The last trade, in half ticks, after one at `price`.
+def can_trust(bid: int, ask: int, *, narrow: bool) -> bool:
+    """Whether a trade shows anything. Two accounts of one owner can print any price into a book
+    that is empty or wide open."""
+    return narrow or bool(bid) != bool(ask)
 
-    A print counts no further than the quotes that stood when it happened. Where one side stood
-    alone it may draw the price towards that quote and not away from it; where none stood it
-    shows nothing, for two accounts of one owner can print any price into an empty book.
+
+def believed(bid: int, ask: int, last_half: int, price: int, *, narrow: bool) -> int:
+    """The last trade, in half ticks, after one at `price` that can be trusted.
+
+    A print counts no further than the narrow quotes between which it happened. Where one side stood
+    alone it may draw the price towards that quote and not away from it.
     """
     traded = 2 * price
-    if bid and ask:
+    if narrow:
         return min(max(traded, 2 * bid), 2 * ask)
     if not last_half:
         return 0
     if bid:
         return min(max(traded, 2 * bid), max(last_half, 2 * bid))
-    if ask:
-        return max(min(traded, 2 * ask), min(last_half, 2 * ask))
-    return last_half
+    return max(min(traded, 2 * ask), min(last_half, 2 * ask))

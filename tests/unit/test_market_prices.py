@@ -19,6 +19,7 @@ DAY_MS = 24 * HOUR_MS
 # The same shapes in milliseconds, so that a twin can walk through each of them.
 SMALL = PricePolicy(
     rest_ms=4,
+    max_spread_bps=9_000,
     short_window_ms=10,
     short_step_ms=2,
     hour_window_ms=24,
@@ -179,18 +180,31 @@ def test_a_trade_in_an_empty_book_leaves_the_price_alone() -> None:
 
 
 def test_in_a_book_of_one_side_a_trade_moves_towards_the_quote_only() -> None:
-    record = market(bid=90, ask=110)
-    record.observe_quote(NOW_MS, 90, 0)
+    record = market(bid=96, ask=104)
+    record.observe_quote(NOW_MS, 96, 0)
     record.observe_trade(NOW_MS, 5_000, 1, same_owner=False)
     assert record.prices(NOW_MS).mark_milliticks == 100_000
     record.observe_trade(NOW_MS, 80, 1, same_owner=False)
-    assert record.prices(NOW_MS).mark_milliticks == 90_000
-    other = market(bid=90, ask=110)
-    other.observe_quote(NOW_MS, 0, 110)
+    assert record.prices(NOW_MS).mark_milliticks == 96_000
+    other = market(bid=96, ask=104)
+    other.observe_quote(NOW_MS, 0, 104)
     other.observe_trade(NOW_MS, 1, 1, same_owner=False)
     assert other.prices(NOW_MS).mark_milliticks == 100_000
     other.observe_trade(NOW_MS, 5_000, 1, same_owner=False)
-    assert other.prices(NOW_MS).mark_milliticks == 110_000
+    assert other.prices(NOW_MS).mark_milliticks == 104_000
+
+
+def test_between_quotes_far_apart_a_trade_shows_nothing() -> None:
+    record = market()
+    record.observe_quote(NOW_MS, 99, 900)
+    record.observe_trade(NOW_MS + 1, 500, 1, same_owner=False)
+    assert record.prices(NOW_MS + HOUR_MS).mark_milliticks == 100_000
+    assert record.prices(NOW_MS + 2 * HOUR_MS).index.coverage_bps == 0
+    silent = PriceRecord()
+    silent.observe_quote(0, 99, 900)
+    assert silent.prices(HOUR_MS).mark_milliticks is None
+    silent.observe_quote(HOUR_MS, 99, 108)
+    assert silent.prices(2 * HOUR_MS).mark_milliticks == 103_500
 
 
 def test_one_side_without_a_trade_is_no_price() -> None:
@@ -222,7 +236,7 @@ def test_a_quote_that_flickers_never_rests() -> None:
 
 
 def test_own_trades_and_empty_ones_never_count() -> None:
-    record, before = market(90, 110), all_prices(market(90, 110), NOW_MS + HOUR_MS)
+    record, before = market(96, 104), all_prices(market(96, 104), NOW_MS + HOUR_MS)
     record.observe_trade(NOW_MS, 110, 10, same_owner=True)
     record.observe_trade(NOW_MS, 110, 0, same_owner=False)
     assert all_prices(record, NOW_MS + HOUR_MS) == before
@@ -247,13 +261,13 @@ def test_time_in_a_halt_counts_in_no_average() -> None:
 
 
 def test_of_equal_moments_the_later_counts_and_a_late_one_is_now() -> None:
-    record = market(90, 110)
-    record.observe_trade(NOW_MS, 95, 1, same_owner=False)
-    record.observe_trade(NOW_MS, 105, 1, same_owner=False)
-    assert record.prices(NOW_MS).mark_milliticks == 105_000
-    record.observe_trade(NOW_MS - HOUR_MS, 97, 1, same_owner=False)
+    record = market(96, 104)
+    record.observe_trade(NOW_MS, 97, 1, same_owner=False)
+    record.observe_trade(NOW_MS, 103, 1, same_owner=False)
+    assert record.prices(NOW_MS).mark_milliticks == 103_000
+    record.observe_trade(NOW_MS - HOUR_MS, 98, 1, same_owner=False)
     assert record.at_ms == NOW_MS
-    assert record.prices(NOW_MS).mark_milliticks == 97_000
+    assert record.prices(NOW_MS).mark_milliticks == 98_000
     assert record.prices(NOW_MS - DAY_MS).at_ms == NOW_MS
 
 

@@ -59,10 +59,12 @@ class NaiveRecord:
         bid, ask = self.rested()
         if same_owner or quantity <= 0 or self.halted or (not bid and ask == INFINITE):
             return
+        if bid and ask < INFINITE and not self.is_narrow():
+            return
         self.trades.append(self.now_ms)
         self.observed_ms = self.now_ms
         drawn = Fraction(median([bid, price, ask]))
-        if bid and ask < INFINITE:
+        if self.is_narrow():
             self.last = drawn
         elif self.last is not None and bid:
             self.last = median([Fraction(bid), drawn, max(self.last, Fraction(bid))])
@@ -95,6 +97,12 @@ class NaiveRecord:
 
         return min(within(self.bids)), max(within(self.asks))
 
+    def is_narrow(self) -> bool:
+        bid, ask = self.rested()
+        if not bid or ask == INFINITE:
+            return False
+        return Fraction(ask - bid, bid) <= Fraction(self.policy.max_spread_bps, BPS)
+
     def half(self) -> int:
         """The mark, doubled; 0 for none."""
         bid, ask = self.rested()
@@ -102,7 +110,7 @@ class NaiveRecord:
         if self.halted or not (has_bid or has_ask):
             return 0
         if self.last is None:
-            return bid + ask if has_bid and has_ask else 0
+            return bid + ask if self.is_narrow() else 0
         return int(2 * median([Fraction(bid), self.last, Fraction(ask)]))
 
     def walk(self, to_ms: int) -> None:
@@ -114,8 +122,7 @@ class NaiveRecord:
             half = self.half()
             if half and not self.capped:
                 self.capped = log2(half)
-            bid, ask = self.rested()
-            covered = bool(half) and bid > 0 and ask < INFINITE
+            covered = bool(half) and self.is_narrow()
             logarithm = log2(half) if half else 0
             self.past.append(Instant(self.now_ms, half, logarithm, self.capped, covered))
             if half:
