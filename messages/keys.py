@@ -16,12 +16,11 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def derive_key(*parts: str | int | bytes) -> bytes:
     """A 16-byte idempotency key from its parts (BLAKE2b, RFC 7693). Parts are length-framed."""
-    digest = blake2b(digest_size=KEY_BYTES)
+    framed: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.digest()
+        framed += (len(raw).to_bytes(4, "big"), raw)
+    return blake2b(b"".join(framed), digest_size=KEY_BYTES).digest()
 
 
 def derive_id(*parts: str | int | bytes) -> str:

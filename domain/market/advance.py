@@ -108,6 +108,7 @@ class Advance:
         self._in_auction = False
         self._touched: dict[int, tuple[OpenOrder, EndReason]] = {}
         self._traders: dict[str, Holding] = {}
+        self._seen: list[tuple[Any, ...]] = []  # the orders that changed, as their owners see them
         self._trades: list[Trade] = []
         self._back: dict[tuple[str, bool], int] = {}  # to give back, by user and whether shares
         self.transactions: list[LedgerTransaction] = []
@@ -348,19 +349,17 @@ class Advance:
             entered,
         )
 
-    def views(self) -> Iterable[OrderView]:
-        """The orders that changed, as their owners see them now."""
-        issue_id, tick = self._market.issue_id, self._trading.tick_minor
-        for order, reason in self._touched.values():
-            yield order.view(issue_id, tick, self.now_ms, reason)
-
     def answer(self) -> OrderView | None:
         """The order that was placed, replaced or cancelled; the first, if several changed."""
-        return next(iter(self.views()), None)
+        return OrderView(*self._seen[0]) if self._seen else None
 
     def _orders(self) -> Iterable[OrderChanged]:
-        for view in self.views():
-            yield OrderChanged(*msgspec.structs.astuple(view))
+        issue_id, tick = self._market.issue_id, self._trading.tick_minor
+        self._seen = [
+            order.fields(issue_id, tick, self.now_ms, reason)
+            for order, reason in self._touched.values()
+        ]
+        return [OrderChanged(*fields) for fields in self._seen]
 
     def _holdings(self) -> Iterable[HoldingChanged]:
         for user_id, holding in self._traders.items():

@@ -7,6 +7,7 @@ again by an auction.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from domain.policy import BPS
@@ -23,6 +24,7 @@ class Band(NamedTuple):
         return self.low <= price <= self.high
 
 
+@lru_cache(maxsize=4_096)  # an order asks for it some six times, at a price that seldom moves
 def around(reference: int, bps: int, max_price: int) -> Band:
     """The band of `bps` around a reference, within what the book can hold.
 

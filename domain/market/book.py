@@ -122,7 +122,7 @@ class Book:
         self._command = command.view(np.uint8).data
         self._market.give_commands(command)
         self._take_buffers(FIRST_EVENTS)
-        self._levels = np.zeros(FIRST_LEVELS, CHANGE)
+        self._make_levels(FIRST_LEVELS)
         self._sides = self._market.state.sides.view(np.uint8, np.ndarray).data
 
     def submit(  # noqa: PLR0913 - one call an order, and a struct to carry it would double its cost
@@ -227,7 +227,7 @@ class Book:
     def depth(self, levels: int) -> tuple[list[Level], list[Level]]:
         """The best bids and the best asks, so many levels of each."""
         if levels > len(self._levels):
-            self._levels = np.zeros(levels, CHANGE)
+            self._make_levels(levels)
         out = self._levels[:levels]
         bids, asks = (
             [
@@ -243,13 +243,17 @@ class Book:
     def take_changes(self) -> list[Change]:
         """The levels that changed since this was last asked, bids first, lowest price first."""
         count = self._market.changed
+        if not count:
+            return []
         if count > len(self._levels):
-            self._levels = np.zeros(count, CHANGE)
-        taken = self._levels[: self._market.take_changes(self._levels)]
-        return sorted(
+            self._make_levels(count)
+        taken = self._level_bytes[: self._market.take_changes(self._levels) * _CHANGE.size]
+        changes = [
             Change(SIDES[side], price, quantity, orders)
-            for _, side, price, orders, quantity in _CHANGE.iter_unpack(taken.view(np.uint8).data)
-        )
+            for _, side, price, orders, quantity in _CHANGE.iter_unpack(taken)
+        ]
+        changes.sort()
+        return changes
 
     def resting(self) -> list[Resting]:
         """All live orders: bids, asks, buy stops, sell stops, each in order of priority."""
@@ -319,6 +323,10 @@ class Book:
             found += _events(self._event_bytes[: used * _EVENT.size])
             if market.is_done:
                 return found
+
+    def _make_levels(self, count: int) -> None:
+        self._levels = np.zeros(count, CHANGE)
+        self._level_bytes = self._levels.view(np.uint8).data
 
     def _take_buffers(self, events: int) -> None:
         buffer = np.zeros(events, EVENT)

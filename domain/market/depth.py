@@ -17,9 +17,11 @@ _MASK = 0xFFFF_FFFF
 
 def digest(level: DepthLevel) -> int:
     """A level's part of the checksum; an empty one has none."""
-    if not level.shares:
-        return 0
-    return crc32(f"{level.side.value}:{level.price_minor}:{level.shares}".encode())
+    return _digest(level.side, level.price_minor, level.shares)
+
+
+def _digest(side: Side, price_minor: int, shares: int) -> int:
+    return crc32(f"{side.value}:{price_minor}:{shares}".encode()) if shares else 0
 
 
 def checksum(levels: Iterable[DepthLevel]) -> int:
@@ -43,7 +45,7 @@ class Depth:
         before = self.levels.get(place, 0)
         if before == level.shares:
             return False
-        old = digest(DepthLevel(level.side, level.price_minor, before))
+        old = _digest(level.side, level.price_minor, before)
         self.checksum = (self.checksum - old + digest(level)) & _MASK
         if level.shares:
             self.levels[place] = level.shares

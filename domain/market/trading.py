@@ -6,6 +6,8 @@ together (`domain.market.advance`) and never apart.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from domain.market.book import Book, Resting
@@ -14,13 +16,13 @@ from messages.market.orders import (
     DepthLevel,
     EndReason,
     OrderStatus,
-    OrderView,
     Phase,
     Side,
 )
 
 CHAIN_BYTES = 32
 MIN_WIDTH, MAX_WIDTH = 1 << 10, 1 << 18  # ticks; a power of two
+_SIDES = {side.value: side for side in Side}
 ROOM = 16  # how often the issue price must fit, so that a book need not be made anew soon
 
 
@@ -54,15 +56,15 @@ class OpenOrder(msgspec.Struct, array_like=True):
         """The higher of its fees, which a hold reckons with."""
         return max(self.maker_bps, self.taker_bps)
 
-    def view(
+    def fields(
         self, issue_id: str, tick_minor: int, now_ms: int, reason: EndReason = EndReason.NONE
-    ) -> OrderView:
-        """The order as its owner sees it, ended if there is a reason."""
+    ) -> tuple[Any, ...]:
+        """The order as its owner sees it, ended if there is a reason: the fields of `OrderView`."""
         status = OrderStatus.WAITING if self.waiting else OrderStatus.OPEN
         if reason:
             filled = reason is EndReason.FILLED
             status = OrderStatus.FILLED if filled else OrderStatus.CANCELLED
-        return OrderView(
+        return (
             issue_id,
             self.order_id,
             self.user_id,
@@ -157,7 +159,7 @@ class Trading:
         """The levels that the book shows differently since they were last taken."""
         put, tick = self.depth.put, self.tick_minor
         found = [
-            DepthLevel(Side(c.side), c.price_ticks * tick, c.quantity)
+            DepthLevel(_SIDES[c.side], c.price_ticks * tick, c.quantity)
             for c in self.book.take_changes()
         ]
         return tuple([level for level in found if put(level)])
