@@ -96,7 +96,13 @@ def _all(
 
 
 def averages(
-    starts: Integers, at_ms: Integers, values: Integers, windows: Integers, *, unit: int = 1
+    starts: Integers,
+    at_ms: Integers,
+    values: Integers,
+    windows: Integers,
+    *,
+    unit: int = 1,
+    out: Integers | None = None,
 ) -> Integers:
     """(windows, ticks): the average over each window that ends at each tick, in thousandths.
 
@@ -105,11 +111,12 @@ def averages(
     from 0 to MAX_VALUE, and 0 says that nothing is known.  windows: rows of length_ms, step_ms,
     least_known_ms; a window begins at a multiple of its step, as domain/market has it (1: exactly
     `length_ms` ago), and with less than `least_known_ms` of it known the average is NO_PRICE.
-    unit: how many of the values' units are one (2 for half ticks).
+    unit: how many of the values' units are one (2 for half ticks).  out: room for the result, to
+    be used again from block to block.
 
     Exact integers, rounded to the nearest (half up): the same on any machine. O(ticks * windows)
     time and, beside the result, no memory. A tick's own value counts from the next on. Raises
-    ValueError for windows, values or a unit out of range.
+    ValueError for windows, values or a unit out of range, or room of another shape.
     """
     if unit < 1 or (windows[:, :LEAST_KNOWN] < 1).any():
         raise ValueError("a unit, a window's length and its step are at least 1")
@@ -117,6 +124,9 @@ def averages(
         raise ValueError(f"a window with its step, in units, is at most {MAX_WINDOW_MS}")
     if len(values) and not 0 <= values.min() <= values.max() <= MAX_VALUE:
         raise ValueError(f"a value is 0 to {MAX_VALUE}")
-    out = np.empty((len(windows), len(at_ms)), np.int64)
+    shape = (len(windows), len(at_ms))
+    out = np.empty(shape, np.int64) if out is None else out
+    if out.shape != shape:
+        raise ValueError("the room is not the result's")
     _all(starts, at_ms, values, windows, unit, out)
     return out

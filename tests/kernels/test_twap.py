@@ -169,7 +169,11 @@ def test_input_may_be_read_only_and_stays_as_it_was() -> None:
     for array in arrays:
         array.flags.writeable = False
     starts, at_ms, values, windows = arrays
-    assert averages(starts, at_ms, values, windows).tolist() == [[NO_PRICE, 5_000]]
+    room = np.zeros((1, 2), np.int64)
+    assert averages(starts, at_ms, values, windows, out=room) is room
+    assert averages(starts, at_ms, values, windows).tolist() == room.tolist() == [[NO_PRICE, 5_000]]
+    with pytest.raises(ValueError, match="room"):
+        averages(starts, at_ms, values, windows, out=room.T)
 
 
 @given(
