@@ -11,6 +11,7 @@ installed is said to be absent.
   begin with decoded JSON. `parsed before` is ours without the reading.
 - a batch: from parsed proofs to a verdict for each, weights drawn anew, on one core: the time of
   the processor that the thread took.
+- separate verdicts: as a batch, each proof on an equation of its own.
 - two threads: how many times as many a second as one thread.
 
 Of a round's proofs the figure is the tenth percentile, of its batches the fastest, for all alike:
@@ -33,12 +34,15 @@ from benchmarks.child import Child
 from benchmarks.harness import Contender, Direction, Figures, Target, compare, percentile, rounds
 from kernels.groth16 import (
     WEIGHT,
+    Proof,
+    PublicSignals,
     Verdict,
     parse_key,
     parse_proof,
     parse_signals,
     verify,
     verify_batch,
+    verify_each,
     warm,
 )
 
@@ -49,10 +53,12 @@ SINGLES = 100
 REPEATS = 3  # of a batch in a round
 
 ONE = "one proof: ms"
+EACH = f"{BATCHES[0]} each on its own: µs a proof"
 BATCH = {count: f"batch of {count}: µs a proof" for count in BATCHES}
 THREADS_ONE, THREADS_BATCH = "two threads, one by one: ×", f"two threads, {BATCHES[0]}: ×"
 BETTER: dict[str, Direction] = {
     ONE: "lower",
+    EACH: "lower",
     **dict.fromkeys(BATCH.values(), "lower"),
     THREADS_ONE: "higher",
     THREADS_BATCH: "higher",
@@ -65,6 +71,7 @@ TARGETS = [
     *(Target(ONE, 1 / 0.6, name) for name in NATIVE),
     Target(ONE, 800, "py_ecc"),
     Target(ONE, 0.3),
+    Target(EACH, 130),
     *(Target(figure, 65) for figure in BATCH.values()),
     Target(THREADS_BATCH, 1.8),
 ]
@@ -83,14 +90,14 @@ class Ours:
         self.parsed = [(parse_proof(proof), parse_signals(public)) for proof, public in self.texts]
         self._one_by_one(len(self.parsed))
         self._batch(BATCHES[0])
+        self._each(BATCHES[0])
 
     def all(self) -> Figures:
         """Every figure, once."""
         figures = {ONE: 1e3 * _tenth_s(self._from_text, SINGLES)}
+        figures[EACH] = _us_a_proof(self._each, BATCHES[0])
         for count, figure in BATCH.items():
-            figures[figure] = (
-                1e6 * _fastest_s(partial(self._batch, count), time.thread_time) / count
-            )
+            figures[figure] = _us_a_proof(self._batch, count)
         figures[THREADS_ONE] = _speed_up(partial(self._one_by_one, SINGLES))
         figures[THREADS_BATCH] = _speed_up(partial(self._batch, BATCHES[0]))
         return figures
@@ -110,9 +117,15 @@ class Ours:
         for at in range(count):
             self._parsed(at)
 
-    def _batch(self, count: int) -> None:
+    def _some(self, count: int) -> tuple[Sequence[Proof], Sequence[PublicSignals]]:
         chosen = [self.parsed[at % len(self.parsed)] for at in range(count)]
-        proofs, signals = zip(*chosen, strict=True)
+        return [proof for proof, _ in chosen], [signals for _, signals in chosen]
+
+    def _each(self, count: int) -> None:
+        assert verify_each(self.key, *self._some(count)) == [Verdict.VALID] * count
+
+    def _batch(self, count: int) -> None:
+        proofs, signals = self._some(count)
         verdicts = verify_batch(self.key, proofs, signals, os.urandom(WEIGHT * count))
         assert verdicts == [Verdict.VALID] * count
 
@@ -125,6 +138,11 @@ def _seconds(work: Callable[[], None], clock: Callable[[], float] = time.perf_co
 
 def _fastest_s(work: Callable[[], None], clock: Callable[[], float] = time.perf_counter) -> float:
     return min(_seconds(work, clock) for _ in range(REPEATS))
+
+
+def _us_a_proof(work: Callable[[int], None], count: int) -> float:
+    """Microseconds of the processor a proof."""
+    return 1e6 * _fastest_s(partial(work, count), time.thread_time) / count
 
 
 def _tenth_s(work: Callable[[int], None], count: int) -> float:

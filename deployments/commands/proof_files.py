@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from deployments.launcher.server import LaunchError
 from kernels.groth16 import (
+    EACH_AT_ONCE,
     Malformed,
+    Proof,
+    PublicSignals,
     Verdict,
     VerifyingKey,
     parse_key,
     parse_proof,
     parse_signals,
     verify,
+    verify_each,
 )
 
 MAX_FILE_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 18
 TOO_LONG = b"too long"  # which is no JSON
+
+Parsed = tuple[Proof, PublicSignals]
 
 
 def read_key(path: Path) -> VerifyingKey:
@@ -31,7 +38,7 @@ def read_key(path: Path) -> VerifyingKey:
 def judge_files(key: VerifyingKey, proof: Path, public: Path) -> Verdict:
     """The verdict on a proof.json with its public.json. Raises LaunchError."""
     try:
-        return _judge(key, _decoded(_read(proof)), _decoded(_read(public)))
+        return verify(key, *_parsed(_decoded(_read(proof)), _decoded(_read(public))))
     except Malformed as error:
         return error.verdict
 
@@ -40,27 +47,36 @@ def judge_cases(key: VerifyingKey, path: Path) -> Iterator[Verdict]:
     """A verdict for each line `{"proof": …, "publicSignals": […]}`. Raises LaunchError."""
     try:
         with path.open("rb") as file:
-            for line in _lines(file):
-                yield _judge_line(key, line)
+            lines = _lines(file)
+            while some := list(islice(lines, EACH_AT_ONCE)):
+                yield from _judge_lines(key, some)
     except OSError as error:
         raise LaunchError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _judge_line(key: VerifyingKey, line: bytes) -> Verdict:
+def _judge_lines(key: VerifyingKey, lines: Sequence[bytes]) -> list[Verdict]:
+    read = [_parsed_line(line) for line in lines]
+    parsed = [pair for pair in read if not isinstance(pair, Verdict)]
+    found = iter(verify_each(key, [proof for proof, _ in parsed], [public for _, public in parsed]))
+    return [pair if isinstance(pair, Verdict) else next(found) for pair in read]
+
+
+def _parsed_line(line: bytes) -> Parsed | Verdict:
+    """The proof and the signals of a line, or why it has none."""
     try:
         case = _decoded(line)
         if not isinstance(case, dict) or not case.keys() >= {"proof", "publicSignals"}:
             return Verdict.MALFORMED
-        return _judge(key, case["proof"], case["publicSignals"])
+        return _parsed(case["proof"], case["publicSignals"])
     except Malformed as error:
         return error.verdict
 
 
-def _judge(key: VerifyingKey, proof: Any, signals: Any) -> Verdict:
-    """The verdict on what a file or a line decoded to. Raises Malformed."""
+def _parsed(proof: Any, signals: Any) -> Parsed:
+    """What a file or a line decoded to, parsed. Raises Malformed."""
     if not isinstance(proof, dict) or not isinstance(signals, list):
-        return Verdict.MALFORMED
-    return verify(key, parse_proof(proof), parse_signals(signals))
+        raise Malformed(Verdict.MALFORMED, "not an object and a list")
+    return parse_proof(proof), parse_signals(signals)
 
 
 def _decoded(text: bytes) -> Any:

@@ -7,6 +7,7 @@ Nothing is constant-time: keys, proofs and inputs are all public.
 """
 
 from kernels.groth16.bisection import MAX_BATCH, verify_batch
+from kernels.groth16.each import EACH_AT_ONCE, verify_each
 from kernels.groth16.formats import (
     Proof,
     PublicSignals,
@@ -21,6 +22,7 @@ from kernels.groth16.warm import compile_all, warm
 from kernels.groth16.weights import WEIGHT
 
 __all__ = [
+    "EACH_AT_ONCE",
     "MAX_BATCH",
     "WEIGHT",
     "Malformed",
@@ -34,5 +36,6 @@ __all__ = [
     "parse_signals",
     "verify",
     "verify_batch",
+    "verify_each",
     "warm",
 ]

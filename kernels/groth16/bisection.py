@@ -19,35 +19,30 @@ from kernels.groth16.batch import (
     sum_inputs,
     sum_points,
 )
-from kernels.groth16.formats import Proof, VerifyingKey
-from kernels.groth16.key import Prepared, prepare
+from kernels.groth16.formats import Proof, VerifyingKey, integers
+from kernels.groth16.key import Prepared, Words, prepare
 from kernels.groth16.per_proof import per_proof
-from kernels.groth16.single import PROOF, VALID, VERDICTS
+from kernels.groth16.single import VALID, VERDICTS
 from kernels.groth16.verdict import Verdict
-from kernels.groth16.verify import proof_bytes, signals_bytes, verify_words
 from kernels.groth16.weights import IMAGES, PLANES, TOTAL, WEIGHT, weighted_sums
+from kernels.groth16.written import Written, write_all
 
 MAX_BATCH: Final = 4096
-# As many are verified one by one: a batch's own part costs about as much as one proof.
-SINGLES: Final = 3
 
 
 class _Batch:
     """Proofs of one key whose numbers fit into words, and what is known of each."""
 
-    def __init__(self, key: Prepared, proofs: bytes, signals: bytes, weights: bytes) -> None:
-        count = len(proofs) // PROOF
+    def __init__(self, key: Prepared, written: Written, weights: Words) -> None:
+        count = len(written.places)
         self._key = key
-        self._proofs = np.frombuffer(proofs, np.uint64)
-        # A key without inputs still gets an array with an address.
-        self._signals = np.frombuffer(signals or bytes(8), np.uint64)
+        self._proofs, self._signals = written.proofs, written.signals
         self.codes = np.zeros(count, np.int64)
         self._kept = np.empty(count * KEPT // 8, np.uint64)
         self._images = np.empty(count * IMAGES // 8, np.uint64)
         self._planes = np.empty(count * PLANES_BYTES // 8, np.uint64)
         self._parts = per_proof()
-        drawn = np.frombuffer(weights, np.uint64)
-        planes_batch(self._planes.ctypes.data, drawn.ctypes.data, count)
+        planes_batch(self._planes.ctypes.data, weights.ctypes.data, count)
         screen_batch(
             self.codes,
             self._kept.ctypes.data,
@@ -57,20 +52,22 @@ class _Batch:
             key.inputs,
         )
         self.screened = np.flatnonzero(self.codes == VALID)
-        if len(self.screened) > SINGLES:
+        if len(self.screened) > self._parts.few:
             self._parts.weight(self.screened, self._kept, self._planes)
 
     def settle(self, chosen: Places, *, wrong: bool = False) -> None:
         """Give each chosen proof its code; wrong: it is known that one of them is."""
-        if len(chosen) <= SINGLES:
-            for place in chosen:
-                self.codes[place] = self._single(int(place))
-            return
-        if not wrong and self._holds(chosen):
-            return
-        inside = chosen[self.codes[chosen] == VALID]
-        if len(inside) < len(chosen):
-            self.settle(inside)
+        parts = self._parts
+        if not wrong and len(chosen) > parts.few:
+            if self._holds(chosen):
+                return
+            inside = chosen[self.codes[chosen] == VALID]
+            if len(inside) < len(chosen):
+                self.settle(inside)
+                return
+            wrong = True
+        if len(chosen) <= (parts.failed if wrong else parts.few):
+            parts.each(self._key, self.codes, chosen, self._proofs, self._signals)
             return
         left, right = np.array_split(chosen, 2)
         self.settle(left)
@@ -89,7 +86,9 @@ class _Batch:
         sum_inputs(totals.ctypes.data, chosen, self._signals.ctypes.data, key.inputs, planes)
         sum_points(total_c.ctypes.data, chosen, self._images.ctypes.data, planes)
         sums = weighted_sums(totals)
-        scalars = np.frombuffer(signals_bytes([*sums, sums[-1]]), np.uint64)
+        written = integers([*sums, sums[-1]])
+        assert written is not None, "sums are below r"
+        scalars = np.frombuffer(written, np.uint64)
         return equation_holds(
             value.ctypes.data,
             total_c.ctypes.data,
@@ -98,14 +97,6 @@ class _Batch:
             key.block.ctypes.data,
             key.tables.ctypes.data,
             key.bits,
-        )
-
-    def _single(self, place: int) -> int:
-        proof, inputs = PROOF // 8, 4 * self._key.inputs
-        return verify_words(
-            self._key,
-            self._proofs[place * proof : (place + 1) * proof],
-            self._signals[place * inputs : (place + 1) * inputs],
         )
 
 
@@ -124,34 +115,12 @@ def verify_batch(
     count = len(proofs)
     if count > MAX_BATCH or count != len(signals) or len(weights) < count * WEIGHT:
         raise ValueError(f"at most {MAX_BATCH} proofs, signals and {WEIGHT} bytes for each")
-    verdicts = [Verdict.VALID] * count
-    readable: list[int] = []
-    written: list[tuple[bytes, bytes, bytes]] = []
-    for i, (proof, inputs) in enumerate(zip(proofs, signals, strict=True)):
-        words = _words(key, proof, inputs)
-        if isinstance(words, Verdict):
-            verdicts[i] = words
-        else:
-            readable.append(i)
-            written.append((*words, weights[i * WEIGHT : (i + 1) * WEIGHT]))
-    if readable:
-        batch = _Batch(prepare(key), *(b"".join(part) for part in zip(*written, strict=True)))
+    written = write_all(key, proofs, signals)
+    verdicts = written.verdicts
+    if written.places:
+        drawn = np.frombuffer(weights, np.uint64, count * WEIGHT // 8).reshape(count, -1)
+        batch = _Batch(prepare(key), written, drawn[written.places])
         batch.settle(batch.screened)
-        for i, code in zip(readable, batch.codes, strict=True):
-            verdicts[i] = VERDICTS[code]
+        for place, code in zip(written.places, batch.codes, strict=True):
+            verdicts[place] = VERDICTS[code]
     return verdicts
-
-
-def _words(
-    key: VerifyingKey, proof: Proof, signals: Sequence[int]
-) -> tuple[bytes, bytes] | Verdict:
-    if len(signals) != key.inputs:
-        return Verdict.WRONG_INPUT_COUNT
-    try:
-        inputs = signals_bytes(signals)
-    except OverflowError:
-        return Verdict.INPUT_NOT_IN_FIELD
-    try:
-        return proof_bytes(proof), inputs
-    except OverflowError:
-        return Verdict.COORDINATE_NOT_IN_FIELD

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from kernels.bn254.integers import B, Fp2, G1Point, G2Point, P, R
+from kernels.bn254.integers import B, G1Point, G2Point, P, R
 from kernels.bn254.twist import OutsideSubgroupError, fixed_lines, on_twist
 from kernels.groth16.verdict import Malformed, Verdict
 
@@ -22,16 +23,44 @@ MAX_BYTES = 1 << 20
 _CURVES = ("bn128", "bn254", "BN254", "altbn128")
 _NUMBER = re.compile(r"[0-9]{1,1000}", re.ASCII)
 
-PublicSignals = tuple[int, ...]
+
+def integers(values: Iterable[int]) -> bytes | None:
+    """Numbers as the kernels read them, 32 bytes each, little-endian; None where one does not
+    fit."""
+    try:
+        return b"".join([value.to_bytes(32, "little") for value in values])
+    except OverflowError:
+        return None
+
+
+class PublicSignals(tuple[int, ...]):
+    """Public signals. Written once as words, for the GIL is held meanwhile."""
+
+    words: bytes | None
+
+    def __new__(cls, values: Iterable[int]) -> PublicSignals:
+        """The signals, and their words."""
+        self = super().__new__(cls, values)
+        self.words = integers(self)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof's three points, affine: a and c of G1, b of the twist. Not yet checked."""
+    """A proof's three points, affine: a and c of G1, b of the twist. Not yet checked.
+
+    words: A.x, A.y, B.x (real, imaginary), B.y, C.x, C.y; None where one does not fit.
+    """
 
     a: G1Point
     b: G2Point
     c: G1Point
+    words: bytes | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write the words once, for the GIL is held meanwhile."""
+        numbers = (*self.a, *self.b[0], *self.b[1], *self.c)
+        object.__setattr__(self, "words", integers(numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +91,11 @@ class _ShapeError(ValueError):
     pass
 
 
-def parse_signals(source: Any) -> PublicSignals:
-    """Public signals, each below r."""
+@contextmanager
+def _refusing(infinity: Verdict = Verdict.POINT_AT_INFINITY) -> Iterator[None]:
+    """Turn what the readers below raise into `Malformed`; infinity: what a point there is."""
     try:
-        signals = tuple(_number(value) for value in _list(_decoded(source), MAX_INPUTS))
-    except _ShapeError as error:
-        raise Malformed(Verdict.MALFORMED, str(error)) from None
-    if any(value >= R for value in signals):
-        raise Malformed(Verdict.INPUT_NOT_IN_FIELD)
-    return signals
-
-
-def parse_proof(source: Any) -> Proof:
-    """A proof whose coordinates are below p and whose points are not at infinity."""
-    try:
-        fields = _fields(source)
-        return Proof(_g1(fields["pi_a"]), _g2(fields["pi_b"]), _g1(fields["pi_c"]))
+        yield
     except KeyError as error:
         raise Malformed(Verdict.MALFORMED, f"{error.args[0]} is missing") from None
     except _ShapeError as error:
@@ -85,7 +103,23 @@ def parse_proof(source: Any) -> Proof:
     except _RangeError:
         raise Malformed(Verdict.COORDINATE_NOT_IN_FIELD) from None
     except _InfinityError:
-        raise Malformed(Verdict.POINT_AT_INFINITY) from None
+        raise Malformed(infinity) from None
+
+
+def parse_signals(source: Any) -> PublicSignals:
+    """Public signals, each below r."""
+    with _refusing():
+        signals = PublicSignals([_number(value) for value in _list(_decoded(source), MAX_INPUTS)])
+    if max(signals, default=0) >= R:
+        raise Malformed(Verdict.INPUT_NOT_IN_FIELD)
+    return signals
+
+
+def parse_proof(source: Any) -> Proof:
+    """A proof whose coordinates are below p and whose points are not at infinity."""
+    with _refusing():
+        fields = _fields(source)
+        return Proof(_g1(fields["pi_a"]), _g2(fields["pi_b"]), _g1(fields["pi_c"]))
 
 
 def parse_key(source: Any) -> VerifyingKey:
@@ -94,16 +128,8 @@ def parse_key(source: Any) -> VerifyingKey:
     gamma and delta must differ, up to sign too: a setup without a phase 2 leaves both at the
     generator, and then anyone can forge. vk_alphabeta_12 is not read: alpha and beta are.
     """
-    try:
+    with _refusing(Verdict.KEY_AT_INFINITY):
         key = _key(_fields(source))
-    except KeyError as error:
-        raise Malformed(Verdict.MALFORMED, f"{error.args[0]} is missing") from None
-    except _ShapeError as error:
-        raise Malformed(Verdict.MALFORMED, str(error)) from None
-    except _RangeError:
-        raise Malformed(Verdict.COORDINATE_NOT_IN_FIELD) from None
-    except _InfinityError:
-        raise Malformed(Verdict.KEY_AT_INFINITY) from None
     _check_points(key)
     if key.gamma[0] == key.delta[0]:
         raise Malformed(Verdict.KEY_NO_PHASE_2, "gamma equals delta")
@@ -137,7 +163,7 @@ def _check_points(key: VerifyingKey) -> None:
 
 
 def _decoded(source: Any) -> Any:
-    if not isinstance(source, bytes | bytearray | memoryview | str):
+    if not isinstance(source, (str, bytes, bytearray, memoryview)):
         return source
     if len(source) > MAX_BYTES:
         raise _ShapeError("too long")
@@ -159,7 +185,7 @@ def _fields(source: Any) -> Mapping[str, Any]:
 
 
 def _list(value: Any, most: int) -> Sequence[Any]:
-    if not isinstance(value, list | tuple) or len(value) > most:
+    if not isinstance(value, (list, tuple)) or len(value) > most:
         raise _ShapeError("not a list, or too long")
     return value
 
@@ -172,28 +198,18 @@ def _number(value: Any) -> int:
     raise _ShapeError("not a decimal number")
 
 
-def _coordinate(value: Any) -> int:
-    number = _number(value)
-    if number >= P:
+def _coordinates(value: Any, count: int) -> list[int]:
+    if len(_list(value, count)) != count:
+        raise _ShapeError(f"a list does not have {count} elements")
+    numbers = [_number(part) for part in value]
+    if max(numbers) >= P:
         raise _RangeError
-    return number
-
-
-def _fp2(value: Any) -> Fp2:
-    if len(_list(value, 2)) != 2:
-        raise _ShapeError("an element of Fp2 does not have two coefficients")
-    return _coordinate(value[0]), _coordinate(value[1])
-
-
-def _three(value: Any) -> Sequence[Any]:
-    if len(_list(value, 3)) != 3:
-        raise _ShapeError("a point does not have three coordinates")
-    return value  # type: ignore[no-any-return]
+    return numbers
 
 
 def _g1(value: Any) -> G1Point:
-    x, y, z = (_coordinate(part) for part in _three(value))
-    if z == 0 or (x, y) == (0, 0):
+    x, y, z = _coordinates(value, 3)
+    if z == 0 or x == y == 0:
         raise _InfinityError
     if z != 1:
         raise _ShapeError("a point is not normalised")
@@ -201,9 +217,11 @@ def _g1(value: Any) -> G1Point:
 
 
 def _g2(value: Any) -> G2Point:
-    x, y, z = (_fp2(part) for part in _three(value))
-    if z == (0, 0) or (x, y) == ((0, 0), (0, 0)):
+    if len(_list(value, 3)) != 3:
+        raise _ShapeError("a point does not have three coordinates")
+    (x0, x1), (y0, y1), z = [_coordinates(part, 2) for part in value]
+    if z == [0, 0] or x0 == x1 == y0 == y1 == 0:
         raise _InfinityError
-    if z != (1, 0):
+    if z != [1, 0]:
         raise _ShapeError("a point is not normalised")
-    return x, y
+    return (x0, x1), (y0, y1)

@@ -33,9 +33,9 @@ LINES = IC_0 + AFFINE
 BLOCK = LINES + 3 * FIXED_LINES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Arrays that the kernels read.
+    """Arrays that the kernels read; equal only to itself, so more may be kept by it.
 
     block: at ALPHA_BETA the Miller value of (-alpha, beta), at IC_0 the constant point, at LINES
     those of delta, gamma, beta. tables: of ic[1], .., ic[n], ic[0], alpha, in windows of `bits`.

@@ -11,11 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from kernels.bn254.integers import P
 from kernels.bn254.lanes import (
     E1,
     E2,
-    encode,
     fp_copy,
     fp_mul,
     fp_select,
@@ -23,95 +21,41 @@ from kernels.bn254.lanes import (
     kernel,
     table_address,
 )
-from kernels.bn254.lanes_values import LANES, MONTGOMERY
-from kernels.bn254.llvm import load, noinline, stack, store, table
+from kernels.bn254.lanes_exchange import SCALAR, gather, scatter, to_lanes_form, to_scalar_form
+from kernels.bn254.lanes_values import LANES
+from kernels.bn254.llvm import load, noinline, stack, store
 from kernels.bn254.parameters import BETAS, ONE
-from kernels.bn254.scalar import E1 as SCALAR
 from kernels.bn254.scalar import E2 as SCALAR_2
-from kernels.bn254.scalar_values import MONTGOMERY as SCALAR_MONTGOMERY
 from kernels.bn254.specialise import specialise
 from kernels.bn254.tower.fp12 import E12 as SCALAR_12
 from kernels.bn254.tower.fp12 import f12_mul, f12_one
-from kernels.bn254.words import is_zero, subtract_p
+from kernels.bn254.words import is_zero
 from kernels.groth16.batch import KEPT, PLANES_BYTES, Places
 from kernels.groth16.single import OUTSIDE_SUBGROUP
 from kernels.groth16.weights import DIGITS, PLANES, digit
 
-_tower = specialise("kernels.bn254.lanes", "kernels.bn254.tower_lanes")
-fp_inv = _tower["fp2"].fp_inv
-g1_add_affine = _tower["g1"].g1_add_affine
-g1_double = _tower["g1"].g1_double
-miller = _tower["miller"].miller
-subgroup_residual = _tower["miller"].subgroup_residual
+tower = specialise("kernels.bn254.lanes", "kernels.bn254.tower_lanes")
+fp_inv = tower["fp2"].fp_inv
+g1_add_affine = tower["g1"].g1_add_affine
+g1_double = tower["g1"].g1_double
+miller = tower["miller"].miller
+subgroup_residual = tower["miller"].subgroup_residual
 
-AFFINE = _tower["g1"].AFFINE
-JACOBIAN = _tower["g1"].JACOBIAN
-PAIR = _tower["miller"].PAIR
-E12 = _tower["fp12"].E12
+AFFINE = tower["g1"].AFFINE
+JACOBIAN = tower["g1"].JACOBIAN
+PAIR = tower["miller"].PAIR
+E12 = tower["fp12"].E12
 RESIDUAL = 3 * E2
 SCALAR_6 = 6 * SCALAR
 MASKS = PLANES * 8 * LANES
 WORK: Final = JACOBIAN + E1
-MASK_52 = np.uint64((1 << 52) - 1)
 # Groups whose Miller loops share their squarings: 64 proofs, in the second cache.
 CHUNK: Final = 8
 CHUNK_BYTES = CHUNK * PAIR
 
-# Between the Montgomery forms of the backends: a 2^256 read as an integer, times 2^264, and back.
-_RATIO = MONTGOMERY * pow(SCALAR_MONTGOMERY, -1, P) % P
-ratio_address = table(
-    "bn254_lanes_ratio",
-    [
-        word
-        for value in (_RATIO, pow(_RATIO, -1, P))
-        for limb in encode(value)
-        for word in [limb] * LANES
-    ],
-)
-
 
 @kernel
-def gather(d: int, lane: int, source: int) -> None:
-    """Put an element of the other backend into one lane, its form still the other's."""
-    w0, w1 = load(source), load(source + 8)
-    w2, w3 = load(source + 16), load(source + 24)
-    place = d + 8 * lane
-    store(place, w0 & MASK_52)
-    store(place + 64, (w0 >> np.uint64(52) | w1 << np.uint64(12)) & MASK_52)
-    store(place + 128, (w1 >> np.uint64(40) | w2 << np.uint64(24)) & MASK_52)
-    store(place + 192, (w2 >> np.uint64(28) | w3 << np.uint64(36)) & MASK_52)
-    store(place + 256, w3 >> np.uint64(16))
-
-
-@kernel
-def scatter(d: int, source: int, lane: int) -> None:
-    """One lane of a product, below 2p, as words below p."""
-    place = source + 8 * lane
-    l0, l1, l2 = load(place), load(place + 64), load(place + 128)
-    l3, l4 = load(place + 192), load(place + 256)
-    store(d, l0 | l1 << np.uint64(52))
-    store(d + 8, l1 >> np.uint64(12) | l2 << np.uint64(40))
-    store(d + 16, l2 >> np.uint64(24) | l3 << np.uint64(28))
-    store(d + 24, l3 >> np.uint64(36) | l4 << np.uint64(16))
-    subtract_p(d)
-
-
-@kernel
-def to_lanes_form(a: int, count: int) -> None:
-    """Elements that were gathered, into this backend's form."""
-    for i in range(count):
-        fp_mul(a + i * E1, a + i * E1, ratio_address())
-
-
-@kernel
-def to_scalar_form(a: int, count: int) -> None:
-    """Elements into the other backend's form, products that may be scattered."""
-    for i in range(count):
-        fp_mul(a + i * E1, a + i * E1, ratio_address() + E1)
-
-
-@kernel
-def _place(places: int, lane: int) -> Any:
+def place_of(places: int, lane: int) -> Any:
     """Which proof is in a lane."""
     return np.int64(load(places + 8 * lane))
 
@@ -120,7 +64,7 @@ def _place(places: int, lane: int) -> Any:
 def _digit_masks(masks: int, places: int, planes: int, k: int) -> None:
     """For digit k of each lane's weight: masks of not 0, of w, of w^2."""
     for lane in range(LANES):
-        which = digit(planes + _place(places, lane) * PLANES_BYTES, k)
+        which = digit(planes + place_of(places, lane) * PLANES_BYTES, k)
         for i in range(PLANES):
             chosen = which != 0 if i == 0 else which == i + 1
             store(masks + i * 64 + 8 * lane, ~np.uint64(0) if chosen else np.uint64(0))
@@ -177,7 +121,7 @@ def weight_batch(chosen: Places, kept: int, planes: int, work: int) -> None:
     for group in range(groups):
         _group(places, chosen, group * LANES)
         for lane in range(LANES):
-            source = kept + _place(places, lane) * KEPT
+            source = kept + place_of(places, lane) * KEPT
             for i in range(2):
                 gather(p + i * E1, lane, source + i * SCALAR)
         to_lanes_form(p, 2)
@@ -197,7 +141,7 @@ def weight_batch(chosen: Places, kept: int, planes: int, work: int) -> None:
         _affine(p, t, z)
         size = _group(places, chosen, group * LANES)
         for lane in range(size):
-            target = kept + _place(places, lane) * KEPT
+            target = kept + place_of(places, lane) * KEPT
             for i in range(2):
                 scatter(target + i * SCALAR, p + i * E1, lane)
 
@@ -230,7 +174,7 @@ def multiply_moving(f: int, chosen: Places, kept: int, codes: Places) -> bool:
         for group in range(groups):
             _group(places, chosen, start + group * LANES)
             for lane in range(LANES):
-                source = kept + _place(places, lane) * KEPT
+                source = kept + place_of(places, lane) * KEPT
                 for i in range(6):
                     gather(pairs + group * PAIR + i * E1, lane, source + i * SCALAR)
             to_lanes_form(pairs + group * PAIR, 6)
@@ -238,7 +182,7 @@ def multiply_moving(f: int, chosen: Places, kept: int, codes: Places) -> bool:
         _multiply_lanes(f, value, size)
         for group in range(groups):
             first = start + group * LANES
-            outside = _outside(pairs + group * PAIR, size)
+            outside = outside_subgroup(pairs + group * PAIR, size)
             for lane in range(size):
                 if outside >> lane & 1:
                     codes[chosen[first + lane]] = OUTSIDE_SUBGROUP
@@ -259,7 +203,7 @@ def _multiply_lanes(f: int, value: int, size: int) -> None:
 
 
 @kernel
-def _outside(pair: int, size: int) -> int:
+def outside_subgroup(pair: int, size: int) -> int:
     """After the loop: a bit for each lane whose Q is outside the subgroup."""
     residual, part = stack(RESIDUAL), stack(SCALAR_6)
     subgroup_residual(residual, pair)

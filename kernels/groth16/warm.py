@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kernels.bn254.twist import GENERATOR, double
-from kernels.groth16.bisection import SINGLES, verify_batch
+from kernels.groth16.bisection import verify_batch
+from kernels.groth16.each import verify_each
 from kernels.groth16.formats import Proof, VerifyingKey
 from kernels.groth16.key import prepare
+from kernels.groth16.per_proof import per_proof
 from kernels.groth16.verify import verify
 from kernels.groth16.weights import WEIGHT
 
@@ -31,8 +33,10 @@ def compile_all(report: Callable[[str], None] | None = None) -> None:
     prepare(_KEY)
     say("verification of one proof")
     verify(_KEY, _PROOF, (1,))
+    say("verification of many proofs, each on its own")
+    verify_each(_KEY, [_PROOF] * 2, [(1,)] * 2)
     say("verification of many proofs")
-    count = SINGLES + 1
+    count = per_proof().few + 1
     verify_batch(_KEY, [_PROOF] * count, [(1,)] * count, bytes(WEIGHT * count))
 
 

@@ -16,7 +16,8 @@ from kernels.bn254.integers import P, R
 from kernels.bn254.parameters import LAMBDA
 from kernels.groth16 import MAX_BATCH, WEIGHT, Proof, Verdict, bisection, verify, verify_batch
 from tests.unit.bn254_memory import compiled
-from tests.unit.groth16_instances import Trapdoor, g1, outside_subgroup
+from tests.unit.groth16_cases import GOOD, KEY, Case, bad_cases
+from tests.unit.groth16_instances import Trapdoor, g1
 
 # The first call of a kernel compiles it, or loads it from the cache.
 pytestmark = [
@@ -24,49 +25,12 @@ pytestmark = [
     pytest.mark.skipif(not compiled, reason="the kernels are machine code only"),
 ]
 
-TRAPDOOR = Trapdoor.random(inputs=2, seed=3)
-
 
 @pytest.fixture(autouse=True, params=["one_by_one", "eight_lanes"])
 def per_proof(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test with either backend; without IFMA the lanes run on ordinary multiplications."""
     chosen = getattr(importlib.import_module("kernels.groth16.per_proof"), request.param)
     monkeypatch.setattr(bisection, "per_proof", chosen)
-
-
-KEY = TRAPDOOR.key()
-Case = tuple[Proof, tuple[int, ...], Verdict]
-
-
-def honest(seed: int) -> Case:
-    draw = random.Random(seed)
-    signals = (draw.randrange(R), draw.randrange(R))
-    proof = TRAPDOOR.proof(signals, draw.randrange(1, R), draw.randrange(1, R))
-    return proof, signals, Verdict.VALID
-
-
-GOOD = [honest(seed) for seed in range(10)]
-
-
-def bad_cases() -> list[Case]:
-    proof, signals, _ = GOOD[0]
-    (ax, ay), (bx, by), (cx, cy) = proof.a, proof.b, proof.c
-    return [
-        (proof, (signals[0], (signals[1] + 1) % R), Verdict.PAIRING_FAILED),
-        (Proof(proof.c, proof.b, proof.a), signals, Verdict.PAIRING_FAILED),
-        (Proof((ax, P - ay), proof.b, proof.c), signals, Verdict.PAIRING_FAILED),
-        (proof, (signals[0],), Verdict.WRONG_INPUT_COUNT),
-        (proof, (signals[0], R), Verdict.INPUT_NOT_IN_FIELD),
-        (proof, (2**256, signals[1]), Verdict.INPUT_NOT_IN_FIELD),
-        (Proof((ax + P, ay), proof.b, proof.c), signals, Verdict.COORDINATE_NOT_IN_FIELD),
-        (Proof((ax, -1), proof.b, proof.c), signals, Verdict.COORDINATE_NOT_IN_FIELD),
-        (Proof((0, 0), proof.b, proof.c), signals, Verdict.POINT_AT_INFINITY),
-        (Proof(proof.a, proof.b, (0, 0)), signals, Verdict.POINT_AT_INFINITY),
-        (Proof((ax, ay ^ 1), proof.b, proof.c), signals, Verdict.POINT_OFF_CURVE),
-        (Proof(proof.a, (by, bx), proof.c), signals, Verdict.POINT_OFF_CURVE),
-        (Proof(proof.a, proof.b, (cy, cx)), signals, Verdict.POINT_OFF_CURVE),
-        (Proof(proof.a, outside_subgroup(4), proof.c), signals, Verdict.POINT_OUTSIDE_SUBGROUP),
-    ]
 
 
 def verdicts(cases: Sequence[Case], seed: int = 0) -> list[Verdict]:
@@ -98,6 +62,16 @@ def test_one_bad_proof_among_many(bad: Case) -> None:
 def test_all_bad() -> None:
     cases = bad_cases() * 2
     assert verdicts(cases) == [case[2] for case in cases]
+
+
+def test_bad_proofs_far_apart() -> None:
+    """So many that halves are tried with either backend."""
+    failing, outside = bad_cases()[0], bad_cases()[-1]
+    cases = [GOOD[i % len(GOOD)] for i in range(90)]
+    for places in ((3,), (3, 71), (88,)):
+        for bad in (failing, outside):
+            mixed = [bad if i in places else case for i, case in enumerate(cases)]
+            assert verdicts(mixed) == [case[2] for case in mixed]
 
 
 def test_errors_that_cancel_unweighted_do_not_pass() -> None:
