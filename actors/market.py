@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from actors.runtime.kind import Asked, EntityKind
+from actors.runtime.kind import Applied, Asked, EntityKind
 from domain.decision import Decision
 from domain.market import market
 from domain.market.orders import Funded
@@ -24,6 +24,7 @@ from messages.market import (
 from messages.market.accounts import PURPOSE_HOLD, PURPOSE_RELEASE, STREAM, book_channel
 from messages.market.orders import GetBook
 from messages.users import user_channel
+from storage import market_issues as issues_storage
 from storage.database import Connection
 
 
@@ -81,3 +82,8 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
         if isinstance(event, OWNER_EVENTS):
             return (user_channel(event.user_id),)
         return (book_channel(entity_id),)
+
+    async def project(
+        self, connection: Connection, applied: Sequence[Applied[MarketEvent]]
+    ) -> None:
+        await issues_storage.write(connection, [a.event for a in applied])

@@ -27,6 +27,8 @@ from domain.policy import MINUTE_MS
 from domain.users import Permission
 from integrations.tokens import Claims
 from messages.keys import derive_id, derive_key
+from messages.ledger import account, currency_of
+from messages.money import MINOR_DIGITS
 from messages.music import ArtistRequired
 from messages.rewards import (
     CURRENCY,
@@ -162,7 +164,10 @@ class Balance(BaseModel):
     """An account of the caller's."""
 
     role: EarnerRole
-    purpose: str = Field(description="`accrued` waits for the minimum payout; `available` does not")
+    purpose: str = Field(
+        description="`accrued` waits for the minimum payout, `held` is for open orders, "
+        "`available` may be spent."
+    )
     currency: str
     amount_minor: int
 
@@ -264,17 +269,26 @@ async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
 
 @router.get("/users/me/balances", responses=problems(401))
 async def get_my_balances(subject: Subject, services: ServicesDep) -> Balances:
-    """The caller's accounts in the ledger, also those of an artist profile."""
+    """The caller's accounts in the ledger, also those of an artist profile.
+
+    Those of the reward currency, and of every other that holds something.
+    """
     places: list[tuple[EarnerRole, str, str]] = []
     for role in EarnerRole:
         if payee := await _payee(services, subject, role):
             places.append((role, "accrued", accrued_account(payee)))
             places.append((role, "available", available_account(payee)))
+    for purpose in ("available", "held"):
+        for currency in MINOR_DIGITS:
+            code = account("user", subject.user_id, purpose, currency)
+            if purpose == "held" or currency != CURRENCY:
+                places.append((EarnerRole.LISTENER, purpose, code))
     async with services.pool.acquire() as connection:
         held = await ledger.balances(connection, [code for _, _, code in places])
     items = [
-        Balance(role=role, purpose=purpose, currency=CURRENCY, amount_minor=held[code])
+        Balance(role=role, purpose=purpose, currency=currency_of(code), amount_minor=held[code])
         for role, purpose, code in places
+        if held[code] or (currency_of(code) == CURRENCY and purpose != "held")
     ]
     return Balances(items=items)
 

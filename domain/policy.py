@@ -146,8 +146,10 @@ class PlatformPhase(StrEnum):
 class MarketPolicy(msgspec.Struct, frozen=True):
     """Share issues, their order books, and what the platform takes. Fees in basis points of a sum.
 
-    cap_presets_bps: the most that one user may own, of all shares of an issue.  open_at_units: a
-    song's revenue, in whole units of its currency, that opens it to an issue without an admin.
+    cap_presets_bps: the most that one user may own, of all shares of an issue.  currencies: of
+    issues; not those whose unit is so fine (ETH) that sums outgrow what every JSON reader holds
+    exactly, which the limits on prices and sums are.  max_revenue_minor: of an issue, waiting to be
+    distributed.  max_locks: of an issue.
     sale_fee_bps: of a primary sale, from the artist's proceeds.  maker_bps and taker_bps: of a
     trade, from either side; together they are the rate of a sale.  revenue_fee_bps: of revenue,
     before anyone else.  static_band_bps: how far from SETTLE an order's price may be, at most.
@@ -163,10 +165,10 @@ class MarketPolicy(msgspec.Struct, frozen=True):
     max_retained_bps: int = 9_900
     cap_presets_bps: tuple[int, ...] = (1_000, 2_000, 3_000, 5_000)
     default_cap_bps: int = 2_000
-    open_at_units: int = 1_000
-    max_price_minor: int = 10**15
-    max_held_minor: int = 10**18
-    max_revenue_minor: int = 10**18
+    currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "USDC", "SOL", "VIBES")
+    max_price_minor: int = 10**12
+    max_held_minor: int = 2**53 - 1
+    max_revenue_minor: int = 2**53 - 1
     max_lock_ms: int = 10 * 365 * DAY_MS
     max_locks: int = 1_000
     sale_fee_bps: int = 100

@@ -58,12 +58,15 @@ class Permission(StrEnum):
     BECOME_ARTIST = "music:become-artist"
     PUBLISH_SONG = "music:publish"
     FUND_POOL = "rewards:fund-pool"
+    ISSUE_SHARES = "market:issue"
+    OPERATE_MARKET = "market:operate"
+    CREDIT = "treasury:credit"
     MODERATE = "platform:moderate"
     OPERATE = "platform:operate"
 
 
 _USER = frozenset({Permission.LISTEN, Permission.BECOME_ARTIST})
-_ARTIST = _USER | {Permission.PUBLISH_SONG}
+_ARTIST = _USER | {Permission.PUBLISH_SONG, Permission.ISSUE_SHARES}
 _MODERATOR = _USER | {Permission.MODERATE}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.USER: _USER,

@@ -102,7 +102,7 @@ def _receive(policy: MarketPolicy, market: Market, command: ReceiveRevenue, now_
 
 def _check_received(policy: MarketPolicy, market: Market, command: ReceiveRevenue) -> None:
     require_shares(market)
-    if not 0 < command.amount_minor <= policy.max_revenue_minor:
+    if not 0 < command.amount_minor <= policy.max_revenue_minor - market.revenue_minor:
         raise BadRevenue("the amount is out of range", field="amount_minor")
     if not is_id(command.revenue_id):
         raise BadRevenue("the id is none", field="revenue_id")
@@ -137,6 +137,7 @@ def _distribute(
         holders=len(parts) - 2,
         parts=len(parts),
         root=root.hash.hex(),
+        fee_salt=parts[0].salt,
         waiting_minor=market.revenue_minor - amount,
         at_ms=now_ms,
     )

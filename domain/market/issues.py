@@ -52,7 +52,6 @@ from messages.market.accounts import (
     offered,
     share_currency,
 )
-from messages.money import MINOR_DIGITS
 
 Outcome: TypeAlias = Decision[MarketEvent]
 
@@ -75,7 +74,7 @@ def _check_terms(policy: MarketPolicy, market: Market, terms: DraftIssue, now_ms
         "issue_id": market.issue_id == issue_id_of(terms.song_id, terms.generation),
         "song_id": is_id(terms.song_id),
         "artist_user_id": is_id(terms.artist_user_id),
-        "currency": terms.currency in MINOR_DIGITS,
+        "currency": terms.currency in policy.currencies,
         "shares": 0 < terms.shares <= policy.max_shares,
         "retained": least <= terms.retained * BPS <= most,
         "tick_minor": 0 < terms.tick_minor <= policy.max_price_minor,
@@ -85,7 +84,8 @@ def _check_terms(policy: MarketPolicy, market: Market, terms: DraftIssue, now_ms
         "locked_until_ms": not terms.locked
         or now_ms < terms.locked_until_ms <= now_ms + policy.max_lock_ms,
     }
-    price_fits = 0 < terms.price_minor <= policy.max_price_minor
+    dearest = min(policy.max_price_minor, policy.max_held_minor // max(terms.shares, 1))
+    price_fits = 0 < terms.price_minor <= dearest
     rules["price_minor"] = price_fits and terms.price_minor % max(terms.tick_minor, 1) == 0
     for field, holds in rules.items():
         if not holds:

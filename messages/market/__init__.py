@@ -46,7 +46,6 @@ from messages.market.errors_issues import (
     PriceDiffers,
     RevenueInsufficient,
     SharesLocked,
-    SongIssued,
     StatementNotFound,
     TooManyLocks,
 )
@@ -171,7 +170,6 @@ __all__ = [
     "SharesSold",
     "SharesUnlocked",
     "SharesWereLocked",
-    "SongIssued",
     "StatementNotFound",
     "TerminateIssue",
     "TooManyLocks",

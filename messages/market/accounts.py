@@ -63,6 +63,11 @@ def fees(currency: str) -> str:
     return account("platform", "market", "fees", currency)
 
 
+def treasury(currency: str) -> str:
+    """Where cash comes from until payments bring it: minus what was handed out."""
+    return account(OUTSIDE.rstrip(":"), "treasury", "issue", currency)
+
+
 def book_channel(issue_id: str) -> str:
     """The realtime channel of what everyone may know of one book: depth, trades, phase."""
     return f"book:{issue_id}"

@@ -49,6 +49,7 @@ class RevenueDistributed(msgspec.Struct, frozen=True, tag=True):
 
     artist_minor: of retained and unsold shares.  holders: how many others got holders_minor.
     root: of the statement's Merkle-sum tree over all `parts`, in hex; its sum is amount_minor.
+    fee_salt: of the first leaf, which is the platform's.
     """
 
     issue_id: str
@@ -61,6 +62,7 @@ class RevenueDistributed(msgspec.Struct, frozen=True, tag=True):
     holders: int
     parts: int
     root: str
+    fee_salt: str
     waiting_minor: int
     at_ms: int
 

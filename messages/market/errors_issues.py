@@ -19,12 +19,6 @@ class IssueExists(Conflict):
     code = "issue-exists"
 
 
-class SongIssued(Conflict):
-    """This song has an issue already; `issue_id` says which."""
-
-    code = "song-issued"
-
-
 class BadIssue(Invalid):
     """A term of the issue is out of range; `field` says which."""
 

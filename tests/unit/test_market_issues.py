@@ -99,6 +99,9 @@ def sold(*buyers: int, shares: int = 200, **changes: Any) -> Entity:
         ("locked_until_ms", {"locked": 1, "locked_until_ms": T0 + 3_651 * DAY_MS}),
         ("price_minor", {"price_minor": 0}),
         ("price_minor", {"price_minor": 255}),
+        ("price_minor", {"price_minor": 10**12 + 10, "shares": 100, "retained": 40}),
+        ("price_minor", {"price_minor": 10**12, "shares": 10_000, "retained": 5_000}),
+        ("currency", {"currency": "ETH"}),
     ],
 )
 def test_a_term_out_of_range_is_named(field: str, changes: dict[str, Any]) -> None:
@@ -414,7 +417,7 @@ def test_shares_count_as_they_are_when_it_is_decided() -> None:
     ("command", "refusal"),
     [
         (receive(2, 0), BadRevenue),
-        (receive(2, 10**19), BadRevenue),
+        (receive(2, 2**53 - 100), BadRevenue),
         (receive(2, 1, "outside:treasury:issue/USD"), BadRevenue),
         (receive(2, 1, revenue(ISSUE, "EUR")), BadRevenue),
         (receive(2, 1, "treasury"), BadRevenue),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.market.statements import Node, Part, climb, join, leaf, leaf_salt, path_to, root_of
+from tools import check_statement
 
 DISTRIBUTION = "0197c000-0000-7000-8000-000000000001"
 SALT = "5a" * 16
@@ -42,6 +43,41 @@ def test_each_part_climbs_to_the_root(sums: list[int]) -> None:
         path = path_to(leaves, index)
         assert climb(node, index, len(leaves), path) == root_of(leaves)
         assert len(path) <= len(leaves).bit_length()
+
+
+@given(amounts, st.data())
+def test_the_shipped_script_says_the_same(sums: list[int], data: st.DataObject) -> None:
+    leaves = leaves_of(sums)
+    index = data.draw(st.integers(0, len(sums) - 1))
+    path = path_to(leaves, index)
+    statement = {
+        "format": check_statement.FORMAT,
+        "distribution_id": DISTRIBUTION,
+        "owner": f"user {index}",
+        "shares": index,
+        "amount_minor": sums[index],
+        "salt": leaf_salt(SALT, index),
+        "index": index,
+        "parts": len(sums),
+        "path": [{"hash": node.hash.hex(), "sum_minor": node.sum_minor} for node in path],
+        "root": root_of(leaves).hash.hex(),
+        "total_minor": sum(sums),
+    }
+    check_statement.check(statement)
+    changes: list[dict[str, object]] = [
+        {"total_minor": sum(sums) + 1},
+        {"owner": "another"},
+        {"parts": 4 * len(sums)},
+        {"index": len(sums)},
+        {"path": [*statement["path"], {"hash": "00" * 32, "sum_minor": 0}]},  # type: ignore[misc]
+        {"root": "00" * 32},
+    ]
+    for change in changes:
+        with pytest.raises(check_statement.Wrong):
+            check_statement.check({**statement, **change})
+    for bad in ({"amount_minor": -1}, {"salt": ""}, {"shares": True}):
+        with pytest.raises(ValueError):
+            check_statement.check({**statement, **bad})
 
 
 @given(amounts, st.data())
