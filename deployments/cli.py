@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.commands import events, proof, users
+from deployments.commands import events, market, proof, users
 from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
@@ -19,6 +19,7 @@ app = typer.Typer(help="VibeStream's operator command.", no_args_is_help=True)
 app.add_typer(events.app, name="events")
 app.add_typer(users.app, name="users")
 app.add_typer(proof.app, name="proof")
+app.add_typer(market.app, name="market")
 
 
 @app.command()

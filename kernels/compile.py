@@ -46,6 +46,16 @@ def njit(**options: Any) -> Callable[[Kernel], Kernel]:
     return decorate
 
 
+def inner(**options: Any) -> Callable[[Kernel], Kernel]:
+    """Compile what only other kernels call: it has no way in from Python, and no file of its own.
+
+    That is most of what a small function takes to compile. Tests call it with NUMBA_DISABLE_JIT=1.
+    """
+    wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    decorate: Callable[[Kernel], Kernel] = numba.njit(nogil=True, **wrappers, **options)
+    return decorate
+
+
 @cache
 def cache_folder(kernel: str) -> Path | None:
     """Where the machine code of `kernels/<kernel>` is kept; None where nothing can be written."""

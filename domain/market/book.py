@@ -8,7 +8,6 @@ quantities are whole shares, times are milliseconds; every integer fits 64 bits 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -34,6 +33,8 @@ from kernels.matching import (
     TIFS,
     UNCROSS,
     Market,
+    state_hash,
+    state_lines,
 )
 
 Side = Literal["buy", "sell"]
@@ -299,10 +300,10 @@ class Book:
         `,stop,trigger,tif,stp,display`, for an order with a date `,expires,ms`. The last line is
         `auction` while one collects.
         """
-        lines = [_line(order) for order in self.resting()]
+        lines = state_lines(self._market.dump(0))
         if self.in_auction:
             lines.append("auction")
-        return hashlib.sha256("\n".join(lines).encode()).digest()
+        return bytes.fromhex(state_hash(lines))
 
     def _check(self, order: Resting) -> None:
         is_price = 0 < order.price_ticks < self.max_price
@@ -343,14 +344,3 @@ def _events(memory: memoryview) -> list[Event]:
         for kind, side, reason, _, price, _, _, order_id, maker_order_id, owner, maker_owner,
         quantity in _EVENT.iter_unpack(memory)
     ]  # fmt: skip
-
-
-def _line(order: Resting) -> str:
-    line = f"0,{order.side},{order.price_ticks},{order.order_id},{order.quantity},{order.owner}"
-    if order.stop:
-        line += f",stop,{order.stop},{order.tif},{order.stp},{order.display}"
-    elif order.display:
-        line += f",{order.hidden},{order.display}"
-    if order.expires_at_ms:
-        line += f",expires,{order.expires_at_ms}"
-    return line

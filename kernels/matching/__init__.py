@@ -4,6 +4,7 @@
 memory. `docs/contexts/market-matching.md` has the rules.
 """
 
+from kernels.matching.digest import state_hash, state_lines
 from kernels.matching.layout import (
     AUCTION,
     BUY,
@@ -50,4 +51,6 @@ __all__ = [
     "UNCROSS",
     "Market",
     "compile_all",
+    "state_hash",
+    "state_lines",
 ]

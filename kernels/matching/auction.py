@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.fill import level_of, show_more
 from kernels.matching.layout import (
     BUY,
@@ -19,24 +19,26 @@ from kernels.matching.layout import (
     SELL,
     TRADE,
     WIDTH_BITS,
+    ZERO,
     State,
+    int64,
 )
 from kernels.matching.queue import dequeue, free_slot, touch
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add(a: int, b: int) -> int:
     """The sum of two quantities, or the greatest that there is."""
     return a + b if a <= MAX_QUANTITY - b else MAX_QUANTITY
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _total(state: State, symbol: int, side: int, price: int) -> int:
     level = state.levels[level_of(state, symbol, side, price)]
     return level.quantity + level.hidden
 
 
-@njit()
+@inner()
 def uncross(state: State, events: Any, used: int, symbol: int, reference: int, seq: int) -> int:
     """Trade all that crosses at one price; the buyer is shown as taker. Returns the events used.
 
@@ -62,15 +64,15 @@ def uncross(state: State, events: Any, used: int, symbol: int, reference: int, s
     return used
 
 
-@njit()
+@inner()
 def _price_of(state: State, symbol: int, reference: int) -> int:
     """The price of the auction, or 0 where nothing crosses."""
     low, high = state.sides[2 * symbol + SELL].best, state.sides[2 * symbol + BUY].best
-    demand = 0
+    demand = ZERO
     for price in range(high, low - 1, -1):
         demand = _add(demand, _total(state, symbol, BUY, price))
         state.demand[price] = demand
-    found, most, least, nearest, supply = 0, 0, 0, 0, 0
+    found, most, least, nearest, supply = ZERO, ZERO, ZERO, ZERO, ZERO
     for price in range(low, high + 1):
         supply = _add(supply, _total(state, symbol, SELL, price))
         volume, rest = min(state.demand[price], supply), abs(state.demand[price] - supply)
@@ -83,14 +85,14 @@ def _price_of(state: State, symbol: int, reference: int) -> int:
     return found
 
 
-@njit()
+@inner()
 def _take(state: State, slot: int, taken: int) -> None:
     """Take a quantity off the first order of a level."""
     order = state.orders[slot]
     level = state.levels[order.level]
     order.quantity -= taken
     level.quantity -= taken
-    touch(state, order.level)
+    touch(state, int64(order.level))
     if order.quantity > 0:
         return
     if order.special & ICEBERG and order.aside > 0:
@@ -102,5 +104,5 @@ def _take(state: State, slot: int, taken: int) -> None:
             level.head = after
             state.orders[after].prev = 0
     else:
-        dequeue(state, slot, 0)
+        dequeue(state, slot, ZERO)
         free_slot(state, slot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching import dates, ids
 from kernels.matching.emit import said
 from kernels.matching.fill import can_fill, crosses, level_of
@@ -38,6 +38,7 @@ from kernels.matching.layout import (
     SYMBOLS,
     WIDTH,
     WIDTH_BITS,
+    ZERO,
     State,
     Taker,
     int64,
@@ -45,7 +46,7 @@ from kernels.matching.layout import (
 from kernels.matching.queue import dequeue, enqueue, free_slot, slices_of, take_slot, touch
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def taker_of(state: State, seq: int, command: Any) -> Taker:
     """The order that a command of kind `new` describes; a market order at the worst price."""
     price = command.price
@@ -58,7 +59,7 @@ def taker_of(state: State, seq: int, command: Any) -> Taker:
     )  # fmt: skip
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def why_not_new(state: State, command: Any) -> int:
     """The first reason that speaks against a new order by itself."""
     if command.symbol < 0 or command.symbol >= state.meta[SYMBOLS]:
@@ -74,7 +75,7 @@ def why_not_new(state: State, command: Any) -> int:
     return FINE
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def why_not_now(state: State, taker: Taker) -> int:
     """The first reason that speaks against an order as the book stands."""
     if state.phases[taker.symbol] != 0:
@@ -92,19 +93,19 @@ def why_not_now(state: State, taker: Taker) -> int:
     return FINE
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def has_room(state: State, at: int, quantity: int) -> bool:
     """Whether the level's sum can grow by so much."""
     level = state.levels[at]
     return level.quantity + level.hidden <= MAX_QUANTITY - quantity
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _is_price(state: State, price: int) -> bool:
     return 0 < price < state.meta[MAX_PRICE]
 
 
-@njit()
+@inner()
 def _why_not_options(state: State, command: Any) -> int:
     """What speaks against stop, iceberg and date: they need an order that can rest or wait."""
     if command.stop != 0 and (not _is_price(state, command.stop) or command.tif in (POST, FOK)):
@@ -120,7 +121,7 @@ def _why_not_options(state: State, command: Any) -> int:
     return FINE
 
 
-@njit()
+@inner()
 def wait(state: State, taker: Taker, stop: int) -> int:
     """Let a stop wait for its trigger, out of sight. Returns a reason if there is no room."""
     at = 2 * ((state.meta[SYMBOLS] + taker.symbol) * state.meta[WIDTH] + stop) + 1 - taker.side
@@ -134,13 +135,13 @@ def wait(state: State, taker: Taker, stop: int) -> int:
     order.tif, order.stp = taker.tif, taker.stp
     order.special = DATED_ORDER if taker.expires > 0 else 0
     ids.insert(state, taker.order_id, slot)
-    enqueue(state, slot, at, 0)
+    enqueue(state, slot, at, ZERO)
     if taker.expires > 0:
         dates.push(state, slot)
     return FINE
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def taker_at(state: State, slot: int, seq: int) -> Taker:
     """The order in a slot, as it would come in again."""
     order = state.orders[slot]
@@ -162,22 +163,22 @@ def taker_at(state: State, slot: int, seq: int) -> Taker:
     )  # fmt: skip
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def is_waiting(state: State, slot: int) -> bool:
     """Whether the order is a stop that has not been triggered."""
     return state.orders[slot].level >> (1 + state.meta[WIDTH_BITS]) >= state.meta[SYMBOLS]
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def leave(state: State, slot: int) -> None:
     """Take an order out of the book."""
     order = state.orders[slot]
     is_iceberg = order.special & ICEBERG
-    dequeue(state, slot, order.aside if is_iceberg else 0)
+    dequeue(state, slot, order.aside if is_iceberg else ZERO)
     free_slot(state, slot)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def cancel(state: State, events: Any, used: int, slot: int, seq: int, reason: int) -> int:
     """Cancel a live order. Returns the events used."""
     taker = taker_at(state, slot, seq)
@@ -185,7 +186,7 @@ def cancel(state: State, events: Any, used: int, slot: int, seq: int, reason: in
     return said(events, used, CANCELLED, reason, taker, taker.quantity)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def why_not_replace(state: State, command: Any, slot: int, old: Taker) -> int:
     """The first reason that speaks against the new quantity and price of a live order."""
     price, quantity = command.price, command.quantity
@@ -210,7 +211,7 @@ def why_not_replace(state: State, command: Any, slot: int, old: Taker) -> int:
     return reason
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def shrink(state: State, slot: int, quantity: int) -> None:
     """Let an order keep its place with no more than it has; an iceberg gives of what it hides."""
     order = state.orders[slot]
@@ -226,4 +227,4 @@ def shrink(state: State, slot: int, quantity: int) -> None:
         level.hidden -= from_hidden
     order.quantity -= taken - from_hidden
     level.quantity -= taken - from_hidden
-    touch(state, order.level)
+    touch(state, int64(order.level))

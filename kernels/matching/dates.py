@@ -5,11 +5,11 @@ Equal dates go by order id, so the order of expiry does not depend on how the he
 
 from __future__ import annotations
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.layout import DATED, State
 
 
-@njit()
+@inner()
 def push(state: State, slot: int) -> None:
     """Add an order with a date."""
     at = state.meta[DATED]
@@ -18,7 +18,7 @@ def push(state: State, slot: int) -> None:
     _rise(state, at)
 
 
-@njit()
+@inner()
 def remove(state: State, slot: int) -> None:
     """Take out an order that is there."""
     at = state.dated_at[slot]
@@ -31,13 +31,13 @@ def remove(state: State, slot: int) -> None:
         _sink(state, state.dated_at[moved])
 
 
-@njit()
+@inner()
 def _place(state: State, at: int, slot: int) -> None:
     state.dates[at] = slot
     state.dated_at[slot] = at
 
 
-@njit()
+@inner()
 def _is_before(state: State, one: int, other: int) -> bool:
     a, b = state.orders[one], state.orders[other]
     if a.expires != b.expires:
@@ -45,7 +45,7 @@ def _is_before(state: State, one: int, other: int) -> bool:
     return a.order_id < b.order_id
 
 
-@njit()
+@inner()
 def _rise(state: State, at: int) -> None:
     slot = state.dates[at]
     while at > 0:
@@ -58,7 +58,7 @@ def _rise(state: State, at: int) -> None:
     _place(state, at, slot)
 
 
-@njit()
+@inner()
 def _sink(state: State, at: int) -> None:
     slot, count = state.dates[at], state.meta[DATED]
     while 2 * at + 1 < count:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.layout import REJECTED, Taker
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def said(events: Any, used: int, kind: int, reason: int, taker: Taker, quantity: int) -> int:
     """Say something of an order on its way in, at its own price. Returns the events used."""
     event = events[used]
@@ -19,7 +19,7 @@ def said(events: Any, used: int, kind: int, reason: int, taker: Taker, quantity:
     return used + 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def met(events: Any, used: int, kind: int, reason: int, taker: Taker, maker: Any) -> int:
     """Say that the taker met a maker; whoever calls sets price and quantity."""
     event = events[used]
@@ -30,7 +30,7 @@ def met(events: Any, used: int, kind: int, reason: int, taker: Taker, maker: Any
     return used + 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def refused(events: Any, used: int, reason: int, seq: int, command: Any) -> int:
     """Say that a command changed nothing; symbol and side as it gave them."""
     event = events[used]

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba.core import types
 
-from kernels.compile import njit
+from kernels.compile import inner, njit
 from kernels.matching import rows
 from kernels.matching.layout import (
     ARRAY_TYPES,
@@ -46,12 +46,12 @@ def _pointer(_typing: Any, _address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _table(address: int) -> Any:
     return carray(_pointer(address), (WORDS,), np.int64)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _state(t: Any) -> State:
     return State(
         carray(_pointer(t[0]), (t[1],), ORDER), carray(_pointer(t[2]), (t[3],), LEVEL),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching import dates, ids
 from kernels.matching.emit import met, said
 from kernels.matching.ladder import above, below
@@ -31,20 +31,20 @@ from kernels.matching.layout import (
 from kernels.matching.queue import enqueue, free_slot, leave_level, slices_of, take_slot, touch
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def crosses(state: State, symbol: int, side: int, price: int) -> bool:
     """Whether an order at this price would meet the other side."""
     best = state.sides[2 * symbol + 1 - side].best
     return best <= price if side == BUY else best >= price
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def level_of(state: State, symbol: int, side: int, price: int) -> int:
     """The index of a level."""
     return 2 * (symbol * state.meta[WIDTH] + price) + side
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def match(state: State, events: Any, used: int, taker: Taker) -> int:
     """Fill the order while it crosses, then let it rest or cancel it. Returns the events used.
 
@@ -67,7 +67,7 @@ def match(state: State, events: Any, used: int, taker: Taker) -> int:
     return used
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _meet_level(
     state: State, events: Any, used: int, taker: Taker, price: int, left: int
 ) -> tuple[int, int]:
@@ -114,7 +114,7 @@ def _meet_level(
     return used, left
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _settle_level(state: State, at: int, head: int, gone: int) -> None:
     """Let the queue begin with `head`: the makers before it have gone."""
     level = state.levels[at]
@@ -130,7 +130,7 @@ def _settle_level(state: State, at: int, head: int, gone: int) -> None:
     touch(state, at)
 
 
-@njit()
+@inner()
 def _cancel_maker(state: State, events: Any, used: int, taker: Taker, slot: int) -> int:
     """Cancel an own maker by the self-trade rule; its quantities leave the level, it stays linked.
 
@@ -153,7 +153,7 @@ def _cancel_maker(state: State, events: Any, used: int, taker: Taker, slot: int)
     return used
 
 
-@njit()
+@inner()
 def show_more(state: State, slot: int) -> None:
     """The next slice of an iceberg, first of its level, joins the end of the queue.
 
@@ -173,7 +173,7 @@ def show_more(state: State, slot: int) -> None:
         level.tail = slot
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def rest(state: State, taker: Taker, left: int) -> None:
     """Let what is left of the order rest. There is a slot, and its level's sum has room."""
     slot = take_slot(state)
@@ -199,7 +199,7 @@ def rest(state: State, taker: Taker, left: int) -> None:
         dates.push(state, slot)
 
 
-@njit()
+@inner()
 def can_fill(state: State, taker: Taker) -> bool:
     """Whether all of the order would be filled at once, as its self-trade rule has it."""
     row_side = 2 * taker.symbol + 1 - taker.side
@@ -225,7 +225,7 @@ def can_fill(state: State, taker: Taker) -> bool:
     return False
 
 
-@njit()
+@inner()
 def _without_own(state: State, taker: Taker, head: int) -> tuple[int, bool]:
     """What the queue offers before an own order ends it, and whether one does.
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.layout import IDS_MASK, State, int64
 from kernels.matching.words import spread
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _hash(entry: np.uint64) -> int:
     return int64(entry >> np.uint64(32))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _slot(entry: np.uint64) -> int:
     return int64(entry & np.uint64(0xFFFFFFFF))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def find(state: State, order_id: int) -> int:
     """The slot of the live order, or 0."""
     mask, hashed = state.meta[IDS_MASK], spread(order_id)
@@ -38,7 +38,7 @@ def find(state: State, order_id: int) -> int:
         at = (at + 1) & mask
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def insert(state: State, order_id: int, slot: int) -> None:
     """Remember an order whose id is not there."""
     mask, hashed = state.meta[IDS_MASK], spread(order_id)
@@ -48,7 +48,7 @@ def insert(state: State, order_id: int, slot: int) -> None:
     state.ids[at] = np.uint64(hashed) << np.uint64(32) | np.uint64(slot)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def remove(state: State, order_id: int, slot: int) -> None:
     """Forget an order that is there."""
     mask, hashed = state.meta[IDS_MASK], spread(order_id)

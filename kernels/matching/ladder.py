@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.layout import TREE, WIDTH, State
 from kernels.matching.words import leading_zeros, trailing_zeros
 
 ONE, ZERO, ALL = np.uint64(1), np.uint64(0), np.uint64((1 << 64) - 1)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _bit(at: int) -> np.uint64:
     return ONE << np.uint64(at & 63)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _from(at: int) -> np.uint64:
     """The bits at and above a place of a word."""
     return ALL << np.uint64(at & 63)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _to(at: int) -> np.uint64:
     """The bits at and below a place of a word."""
     return ALL >> np.uint64(63 - (at & 63))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def set_price(state: State, side_row: int, price: int) -> None:
     """Say that the price has orders."""
     top = side_row * state.meta[TREE]
@@ -44,7 +44,7 @@ def set_price(state: State, side_row: int, price: int) -> None:
         state.bits[top] |= _bit(price >> 12)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def clear_price(state: State, side_row: int, price: int) -> None:
     """Say that the price has none."""
     top = side_row * state.meta[TREE]
@@ -58,7 +58,7 @@ def clear_price(state: State, side_row: int, price: int) -> None:
             state.bits[top] &= ~_bit(price >> 12)
 
 
-@njit()
+@inner()
 def above(state: State, side_row: int, price: int) -> int:
     """The lowest price with orders at or above this one, or the width."""
     width = state.meta[WIDTH]
@@ -84,7 +84,7 @@ def above(state: State, side_row: int, price: int) -> int:
     return (at << 6) + trailing_zeros(state.bits[bottom + at])
 
 
-@njit()
+@inner()
 def below(state: State, side_row: int, price: int) -> int:
     """The highest price with orders at or below this one, or 0."""
     if price <= 0:

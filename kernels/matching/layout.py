@@ -25,10 +25,19 @@ MAX_ORDERS = (1 << 30) - 1
 MAX_QUANTITY = (1 << 63) - 1  # of a level, and so of an order
 MAX_SLICES = 100  # of an iceberg: bounds what one command can cause
 
-BUY, SELL = range(2)
-NEW, CANCEL, REPLACE, EXPIRE, UNCROSS, AUCTION = range(6)
-GTC, IOC, FOK, POST, MARKET = range(5)
-NONE, CANCEL_NEWEST, CANCEL_OLDEST, CANCEL_BOTH, DECREMENT = range(5)
+int64: Any = np.int64  # what counts and indexes are, compiled or not
+
+
+def _codes(count: int) -> list[Any]:
+    """0, 1, 2 …, typed: Numba would compile a function once for each literal it is called with."""
+    return [int64(code) for code in range(count)]
+
+
+BUY, SELL = _codes(2)
+NEW, CANCEL, REPLACE, EXPIRE, UNCROSS, AUCTION = _codes(6)
+GTC, IOC, FOK, POST, MARKET = _codes(5)
+NONE, CANCEL_NEWEST, CANCEL_OLDEST, CANCEL_BOTH, DECREMENT = _codes(5)
+ZERO = int64(0)
 
 OPS = ("new", "cancel", "replace", "expire", "uncross", "auction")
 SIDES = ("buy", "sell")
@@ -39,11 +48,11 @@ REASONS = (
     "", "symbol", "quantity", "price", "duplicate", "post_only", "fok", "unknown", "owner", "ioc",
     "user", "stp", "capacity", "stop", "display", "expiry", "auction", "expired", "malformed",
 )  # fmt: skip
-ACK, TRADE, CANCELLED, REJECTED, REPLACED, DECREMENTED, TRIGGERED = range(len(KINDS))
+ACK, TRADE, CANCELLED, REJECTED, REPLACED, DECREMENTED, TRIGGERED = _codes(len(KINDS))
 (
     FINE, R_SYMBOL, R_QUANTITY, R_PRICE, R_DUPLICATE, R_POST_ONLY, R_FOK, R_UNKNOWN, R_OWNER, R_IOC,
     R_USER, R_STP, R_CAPACITY, R_STOP, R_DISPLAY, R_EXPIRY, R_AUCTION, R_EXPIRED, R_MALFORMED,
-) = range(len(REASONS))  # fmt: skip
+) = _codes(len(REASONS))  # fmt: skip
 
 # Words of `State.meta`.
 (
@@ -97,7 +106,6 @@ RESTING = np.dtype(
 ICEBERG, DATED_ORDER = 1, 2
 
 Array = npt.NDArray[Any]
-int64: Any = np.int64  # what counts and indexes are, compiled or not
 
 
 class State(NamedTuple):

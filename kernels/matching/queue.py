@@ -6,7 +6,7 @@ level; a bit is set exactly where a level has orders; every live order is in `id
 
 from __future__ import annotations
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching import dates, ids
 from kernels.matching.ladder import above, below, clear_price, set_price
 from kernels.matching.layout import (
@@ -20,10 +20,11 @@ from kernels.matching.layout import (
     WIDTH,
     WIDTH_BITS,
     State,
+    int64,
 )
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def touch(state: State, at: int) -> None:
     """Put a level on the list of changes, once; the levels of stops are nobody's to see."""
     level = state.levels[at]
@@ -33,7 +34,7 @@ def touch(state: State, at: int) -> None:
         state.meta[CHANGES] += 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def take_slot(state: State) -> int:
     """A slot off the pool, which must have one: the last that was freed, or a fresh one."""
     slot = state.meta[FREE]
@@ -46,7 +47,7 @@ def take_slot(state: State) -> int:
     return slot
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def free_slot(state: State, slot: int) -> None:
     """Forget an order that is in no queue any more."""
     order = state.orders[slot]
@@ -58,14 +59,14 @@ def free_slot(state: State, slot: int) -> None:
     state.meta[LIVE] -= 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def slices_of(state: State, slot: int) -> int:
     """How many trades the order can still be in as a maker."""
     order = state.orders[slot]
     return 1 + (order.aside + order.display - 1) // order.display if order.display else 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def enqueue(state: State, slot: int, at: int, hidden: int) -> None:
     """Put the order of a slot at the end of level `at`; `hidden` is its share out of sight."""
     order, level = state.orders[slot], state.levels[at]
@@ -92,11 +93,11 @@ def enqueue(state: State, slot: int, at: int, hidden: int) -> None:
     touch(state, at)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def dequeue(state: State, slot: int, hidden: int) -> None:
     """Take the order of a slot out of its queue; the slot stays taken."""
     order = state.orders[slot]
-    at = order.level
+    at = int64(order.level)
     level = state.levels[at]
     row_side = _row_side(state, at)
     side = state.sides[row_side]
@@ -118,7 +119,7 @@ def dequeue(state: State, slot: int, hidden: int) -> None:
     touch(state, at)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def leave_level(state: State, at: int) -> None:
     """Level `at` has become empty: the side's best is the next that is not."""
     price, row_side = (at >> 1) & (state.meta[WIDTH] - 1), _row_side(state, at)
@@ -131,6 +132,6 @@ def leave_level(state: State, at: int) -> None:
             side.best = above(state, row_side, price)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _row_side(state: State, at: int) -> int:
     return 2 * (at >> (1 + state.meta[WIDTH_BITS])) + (at & 1)

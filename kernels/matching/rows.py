@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching import dates, ids
 from kernels.matching.fill import level_of
 from kernels.matching.ladder import above, below
@@ -17,6 +17,7 @@ from kernels.matching.layout import (
     SYMBOLS,
     WIDTH,
     WIDTH_BITS,
+    ZERO,
     State,
     int64,
 )
@@ -25,7 +26,7 @@ from kernels.matching.queue import enqueue, take_slot
 SIDES_OF_ROW = 2
 
 
-@njit()
+@inner()
 def take_changes(state: State, out: Any) -> int:
     """Move levels off the list of changes, latest first, as they are now. Returns how many."""
     count = min(len(out), state.meta[CHANGES])
@@ -37,11 +38,11 @@ def take_changes(state: State, out: Any) -> int:
     return count
 
 
-@njit()
+@inner()
 def best_levels(state: State, out: Any, symbol: int, side: int) -> int:
     """Write the best levels of a side, as many as there is room for. Returns how many."""
     row_side = 2 * symbol + side
-    price, width, count = int64(state.sides[row_side].best), state.meta[WIDTH], 0
+    price, width, count = int64(state.sides[row_side].best), state.meta[WIDTH], ZERO
     while 0 < price < width and count < len(out):
         _show(state, out, count, level_of(state, symbol, side, price))
         count += 1
@@ -52,7 +53,7 @@ def best_levels(state: State, out: Any, symbol: int, side: int) -> int:
     return count
 
 
-@njit()
+@inner()
 def _show(state: State, out: Any, at: int, index: int) -> None:
     """Write a level's price, orders and what they show."""
     level, change = state.levels[index], out[at]
@@ -61,20 +62,20 @@ def _show(state: State, out: Any, at: int, index: int) -> None:
     change.orders, change.quantity = level.orders, level.quantity
 
 
-@njit()
+@inner()
 def dump(state: State, out: Any, symbol: int) -> int:
     """Write all orders of a symbol in order of priority; there must be room. Returns how many.
 
     Bids, asks, then the stops that wait: buy stops, sell stops.
     """
     waiting = state.meta[SYMBOLS] + symbol
-    count = _dump_side(state, out, 0, symbol, BUY)
+    count = _dump_side(state, out, ZERO, symbol, BUY)
     count = _dump_side(state, out, count, symbol, SELL)
     count = _dump_side(state, out, count, waiting, SELL)
     return _dump_side(state, out, count, waiting, BUY)
 
 
-@njit()
+@inner()
 def _dump_side(state: State, out: Any, count: int, row: int, side: int) -> int:
     row_side, width = 2 * row + side, state.meta[WIDTH]
     price = int64(state.sides[row_side].best)
@@ -91,7 +92,7 @@ def _dump_side(state: State, out: Any, count: int, row: int, side: int) -> int:
     return count
 
 
-@njit()
+@inner()
 def _dump_order(state: State, out: Any, slot: int, row: int, side: int, price: int) -> None:
     order, symbols = state.orders[slot], state.meta[SYMBOLS]
     is_waiting = row >= symbols
@@ -104,7 +105,7 @@ def _dump_order(state: State, out: Any, slot: int, row: int, side: int, price: i
     out.display, out.expires = order.display, order.expires
 
 
-@njit()
+@inner()
 def load(state: State, resting: Any) -> None:
     """Put orders into an empty book that has room, in the order in which `dump` has them."""
     for at in range(len(resting)):

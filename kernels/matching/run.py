@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching import ids
 from kernels.matching.auction import uncross
 from kernels.matching.commands import (
@@ -60,6 +60,7 @@ from kernels.matching.layout import (
     TRIGGERED,
     UNCROSS,
     WIDTH,
+    ZERO,
     State,
     Taker,
     int64,
@@ -67,21 +68,21 @@ from kernels.matching.layout import (
 from kernels.matching.stops import next_stop, note_trades
 from kernels.matching.words import prefetch, spread
 
-SPARE = 4  # events that an order can cause beside its trades, with one to spare
+SPARE = int64(4)  # events that an order can cause beside its trades, with one to spare
 AHEAD = 12
-DONE, ENTERS, AGAIN, FULL = range(4)
+DONE, ENTERS, AGAIN, FULL = (int64(status) for status in range(4))
 # Words of `progress`: the next command, its number, events used, events that must fit.
 NEXT, NUMBER, USED, NEEDED = range(4)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def run(state: State, commands: Any, events: Any, progress: Any) -> int:
     """Apply commands from progress[NEXT] on; returns 1 when all are done, 0 where events are full.
 
     progress[NUMBER] is the `seq` of commands[0]. The state may be used in between, but the rest of
     the commands must be what comes next.
     """
-    at, used = progress[NEXT], 0
+    at, used = progress[NEXT], ZERO
     while True:
         is_electing, room = state.meta[ELECTING] >= 0, SPARE
         if not is_electing and at >= len(commands):
@@ -107,7 +108,7 @@ def run(state: State, commands: Any, events: Any, progress: Any) -> int:
     return 1 if at >= len(commands) and state.meta[ELECTING] < 0 else 0
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def look_ahead(state: State, commands: Any, at: int) -> None:
     """Have what the next commands touch first on its way to the cache."""
     last = len(commands) - 1
@@ -124,7 +125,7 @@ def look_ahead(state: State, commands: Any, at: int) -> None:
         prefetch(state.orders, slot)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _events_at_most(state: State, taker: Taker) -> int:
     """How many events the order can cause: the trades it can take part in, and those beside."""
     if state.phases[taker.symbol] != 0 or not crosses(state, taker.symbol, taker.side, taker.price):
@@ -135,7 +136,7 @@ def _events_at_most(state: State, taker: Taker) -> int:
     return SPARE + min(slices, taker.quantity)
 
 
-@njit()
+@inner()
 def _wake(state: State, events: Any, used: int) -> tuple[int, int, int, Taker]:
     """Trigger the next stop."""
     slot, seq = next_stop(state), state.meta[SEQ]
@@ -154,7 +155,7 @@ def _wake(state: State, events: Any, used: int) -> tuple[int, int, int, Taker]:
     return ENTERS, used, room, taker
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _begin(
     state: State, command: Any, events: Any, used: int, seq: int
 ) -> tuple[int, int, int, Taker]:
@@ -167,7 +168,7 @@ def _begin(
     return status, used, room, taker_of(state, seq, command)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _begin_new(
     state: State, command: Any, events: Any, used: int, seq: int
 ) -> tuple[int, int, int, Taker]:
@@ -188,7 +189,7 @@ def _begin_new(
     return _enter(state, used, room, taker)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _enter(state: State, used: int, room: int, taker: Taker) -> tuple[int, int, int, Taker]:
     """Send an order to be matched; while an auction collects, it only rests."""
     if state.phases[taker.symbol] == 0:
@@ -197,12 +198,12 @@ def _enter(state: State, used: int, room: int, taker: Taker) -> tuple[int, int, 
     return DONE, used, room, taker
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _is_malformed(command: Any) -> bool:
     return command.side > SELL or command.tif > MARKET or command.stp > DECREMENT
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _begin_change(
     state: State, command: Any, events: Any, used: int, seq: int
 ) -> tuple[int, int, int, Taker]:
@@ -235,7 +236,7 @@ def _begin_change(
     return _enter(state, used, room, new)
 
 
-@njit()
+@inner()
 def _begin_rare(
     state: State, command: Any, events: Any, used: int, seq: int
 ) -> tuple[int, int, int]:
@@ -267,11 +268,11 @@ def _begin_rare(
     return DONE, used, room
 
 
-@njit()
+@inner()
 def _room_to_uncross(state: State, symbol: int) -> int:
     return SPARE + state.sides[2 * symbol + BUY].slices + state.sides[2 * symbol + SELL].slices
 
 
-@njit()
+@inner()
 def _is_crossed(state: State, symbol: int) -> bool:
     return state.sides[2 * symbol + BUY].best >= state.sides[2 * symbol + SELL].best

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.compile import njit
+from kernels.compile import inner
 from kernels.matching.layout import (
     BUY,
     ELECTING,
@@ -25,7 +25,7 @@ from kernels.matching.layout import (
 )
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def note_trades(state: State, events: Any, begin: int, end: int, symbol: int, seq: int) -> None:
     """Have the trades among these events wake stops of the symbol, if it has any."""
     row = state.meta[SYMBOLS] + symbol
@@ -33,7 +33,7 @@ def note_trades(state: State, events: Any, begin: int, end: int, symbol: int, se
         _widen(state, events, begin, end, symbol, seq)
 
 
-@njit()
+@inner()
 def _widen(state: State, events: Any, begin: int, end: int, symbol: int, seq: int) -> None:
     for at in range(begin, end):
         if events[at].kind == TRADE:
@@ -45,7 +45,7 @@ def _widen(state: State, events: Any, begin: int, end: int, symbol: int, seq: in
             state.meta[HIGH] = max(state.meta[HIGH], price)
 
 
-@njit()
+@inner()
 def next_stop(state: State) -> int:
     """The slot of the stop to wake next, or 0."""
     row, width = state.meta[SYMBOLS] + state.meta[ELECTING], state.meta[WIDTH]

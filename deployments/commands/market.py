@@ -1,0 +1,45 @@
+"""`vibestream market replay`: order commands from a file through the matching kernel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The market.", no_args_is_help=True)
+BAD_FILE = 2
+
+
+@app.callback()
+def _group() -> None:
+    """Without this Typer would take `replay`, the only command, for the group itself."""
+
+
+@app.command("replay")
+def replay_command(
+    file: Annotated[Path, typer.Argument(help="CSV of commands, as docs/contexts say.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; standard output if absent.")] = None,
+) -> None:
+    """Match the commands of FILE; print the events, and the hash of what rests at the end.
+
+    Status 2 where the file cannot be read or a line is not a command: then nothing is printed.
+    """
+    from deployments.commands.replay_files import BadLineError, read, replay
+    from kernels.compile import cache_folder, is_cold
+
+    if is_cold(cache_folder("matching")):
+        typer.echo("compiling the matching kernel: half a minute or so, once", err=True)
+    try:
+        with file.open("rb") as source:
+            commands = read(source)
+    except (BadLineError, OSError) as error:
+        typer.echo(f"error: {file}: {error}", err=True)
+        raise typer.Exit(BAD_FILE) from None
+    if out is None:
+        replay(commands, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+    else:
+        with out.open("wb") as sink:
+            replay(commands, sink.write)
