@@ -62,6 +62,7 @@ def split(policy: MarketPolicy, market: Market, amount_minor: int, salt: str) ->
     held = owners(market.holders)
     shares = {artist: held.pop(artist, 0) + market.issue.unsold}
     shares.update(sorted(held.items()))
+    assert sum(shares.values()) == market.issue.shares, "every share is somebody's"
     fee = amount_minor * policy.revenue_fee_bps // BPS
     artist_minor, *rest = split_by_weight(amount_minor - fee, list(shares.values()))
     paid = [(PLATFORM, 0, fee), (artist, shares.pop(artist), artist_minor)]
