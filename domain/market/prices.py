@@ -35,6 +35,7 @@ from domain.market.quotes import (
     believed,
     bid_key,
     can_trust,
+    drop,
     extend,
     is_narrow,
     mark,
@@ -68,11 +69,16 @@ class PriceRecord(msgspec.Struct):
 
     Give it everything in the order in which it happened. A moment before the last one counts as
     that one: the record's clock does not go back. It keeps the policy it was opened with.
+
+    told_ms: the latest moment that it was told of.  at_ms: up to when the sums (`Sums`) are made,
+    for as long as nothing changes they need not be.  boundary_ms: the next of the finest grid.
     """
 
     policy: PricePolicy = PricePolicy()
     opened_ms: int = -1
+    told_ms: int = 0
     at_ms: int = 0
+    boundary_ms: int = 0
     observed_ms: int = 0
     halted: bool = False
     last_half: int = 0
@@ -82,7 +88,11 @@ class PriceRecord(msgspec.Struct):
     covered: bool = False
     trades: int = 0
     quotes: int = 0
-    sums: Sums = Sums()
+    marks: int = 0
+    logs: int = 0
+    capped: int = 0
+    known_ms: int = 0
+    covered_ms: int = 0
     bids: list[Rung] = msgspec.field(default_factory=lambda: [(0, NO_KEY)])
     asks: list[Rung] = msgspec.field(default_factory=lambda: [(0, NO_KEY)])
     grids: list[Grid] = msgspec.field(default_factory=lambda: [Grid(), Grid(), Grid()])
@@ -96,13 +106,16 @@ class PriceRecord(msgspec.Struct):
         """
         assert 0 <= bid <= MAX_PRICE, "a price is in range"
         assert 0 <= ask <= MAX_PRICE, "a price is in range"
+        bids, asks, best, least = self.bids, self.asks, bid_key(bid), ask_key(ask)
+        if bids[-1][1] == best and asks[-1][1] == least:
+            self._hear(at_ms)
+            return
         self._advance(at_ms)
-        has_bid = extend(self.bids, self.at_ms, bid_key(bid))
-        has_ask = extend(self.asks, self.at_ms, ask_key(ask))
-        if has_bid or has_ask:
-            self.quotes += 1
-            self.observed_ms = self.at_ms
-            self._remark()
+        extend(bids, self.at_ms, best)
+        extend(asks, self.at_ms, least)
+        self.quotes += 1
+        self.observed_ms = self.at_ms
+        self._remark()
 
     def observe_trade(self, at_ms: int, price: int, quantity: int, *, same_owner: bool) -> None:
         """A trade, in ticks and shares. same_owner: both sides are one beneficial owner's; such a
@@ -150,8 +163,7 @@ class PriceRecord(msgspec.Struct):
         return ahead._read()
 
     def _read(self) -> Prices:
-        policy = self.policy
-        now, _ = self._sums_at(self.at_ms)
+        policy, now = self.policy, self._sums()
         short, hour, day = (
             window(grid, step_ms, window_ms, self.at_ms, now)
             for grid, (window_ms, step_ms) in zip(self.grids, _windows(policy), strict=True)
@@ -177,61 +189,80 @@ class PriceRecord(msgspec.Struct):
 
     def _advance(self, at_ms: int) -> None:
         """Let time pass: quotes come to rest, sums grow."""
-        if self.opened_ms < 0:
-            self.opened_ms = self.at_ms = self.observed_ms = at_ms
-        if at_ms <= self.at_ms:
+        self._hear(at_ms)
+        at_ms = self.told_ms
+        if at_ms == self.at_ms:
             return
-        while (rested_ms := self._next_rested_ms()) <= at_ms:
-            self._add_up(rested_ms)
-            for rungs in (self.bids, self.asks):
-                while len(rungs) > 1 and rungs[1][0] + self.policy.rest_ms <= rested_ms:
-                    rungs.pop(0)
+        bids, asks, rest_ms = self.bids, self.asks, self.policy.rest_ms
+        while len(bids) > 1 or len(asks) > 1:
+            bid_ms = bids[1][0] if len(bids) > 1 else NEVER_MS
+            ask_ms = asks[1][0] if len(asks) > 1 else NEVER_MS
+            since_ms = min(bid_ms, ask_ms)
+            if since_ms + rest_ms > at_ms:
+                break
+            self._add_up(since_ms + rest_ms)
+            drop(bids, since_ms)
+            drop(asks, since_ms)
             self._remark()
         self._add_up(at_ms)
 
-    def _next_rested_ms(self) -> int:
-        """When the next quote will have rested."""
-        bids, asks = self.bids, self.asks
-        bid_ms = bids[1][0] if len(bids) > 1 else NEVER_MS
-        ask_ms = asks[1][0] if len(asks) > 1 else NEVER_MS
-        return min(bid_ms, ask_ms) + self.policy.rest_ms
+    def _hear(self, at_ms: int) -> None:
+        """Know that it is so late, if it is not later already. The first thing heard opens it."""
+        if self.opened_ms < 0:
+            self.opened_ms = self.at_ms = self.observed_ms = at_ms
+            step_ms = self.policy.short_step_ms
+            self.boundary_ms = at_ms // step_ms * step_ms + step_ms
+        self.told_ms = max(self.told_ms, at_ms)
 
     def _add_up(self, at_ms: int) -> None:
         """Bring the sums to a moment up to which nothing changes, and keep them at boundaries."""
-        step_ms = self.policy.short_step_ms
-        if at_ms // step_ms > self.at_ms // step_ms:
-            for grid, (window_ms, step) in zip(self.grids, _windows(self.policy), strict=True):
-                self._keep(grid, at_ms, window_ms, step)
-        self.sums, self.capped_log = self._sums_at(at_ms)
-        self.at_ms = at_ms
+        if at_ms >= self.boundary_ms:
+            for grid, (window_ms, step_ms) in zip(self.grids, _windows(self.policy), strict=True):
+                self._keep(grid, at_ms, window_ms, step_ms)
+            step_ms = self.policy.short_step_ms
+            self.boundary_ms = at_ms // step_ms * step_ms + step_ms
+        self._pass(at_ms)
 
     def _keep(self, grid: Grid, at_ms: int, window_ms: int, step_ms: int) -> None:
         """Note the sums at the boundaries that are passed, of those that a window can begin at."""
         oldest_ms = (at_ms - window_ms) // step_ms * step_ms
         first_ms = max((self.at_ms // step_ms + 1) * step_ms, oldest_ms)
+        if first_ms > at_ms:
+            return
+        ahead = copy(self)
         for boundary_ms in range(first_ms, at_ms + 1, step_ms):
-            grid.rows.append(self._sums_at(boundary_ms)[0])
+            ahead._pass(boundary_ms)
+            grid.rows.append(ahead._sums())
             grid.last_ms = boundary_ms
         del grid.rows[: max(0, len(grid.rows) - (grid.last_ms - oldest_ms) // step_ms - 1)]
 
-    def _sums_at(self, at_ms: int) -> tuple[Sums, int]:
-        """The sums at a later moment up to which nothing changes, and the capped logarithm then."""
-        marks, logs, capped, known_ms, covered_ms, *_ = self.sums
-        passed_ms = at_ms - self.at_ms
-        if not self.mark_half:
-            still = Sums(marks, logs, capped, known_ms, covered_ms, self.trades, self.quotes)
-            return still, self.capped_log
-        ramp, reached = follow(self.capped_log, self.mark_log, passed_ms, _cap(self.policy))
-        grown = Sums(
-            (marks + self.mark_half * passed_ms) & MODULUS,
-            (logs + self.mark_log * passed_ms) & MODULUS,
-            (capped + ramp) & MODULUS,
-            known_ms + passed_ms,
-            covered_ms + passed_ms * self.covered,
+    def _pass(self, at_ms: int) -> None:
+        """Time passes, and nothing changes meanwhile."""
+        half, log, passed_ms = self.mark_half, self.mark_log, at_ms - self.at_ms
+        self.at_ms = at_ms
+        if not half:
+            return
+        if self.capped_log == log:
+            ramp = log * passed_ms
+        else:
+            ramp, self.capped_log = follow(self.capped_log, log, passed_ms, _cap(self.policy))
+        self.marks = (self.marks + half * passed_ms) & MODULUS
+        self.logs = (self.logs + log * passed_ms) & MODULUS
+        self.capped = (self.capped + ramp) & MODULUS
+        self.known_ms += passed_ms
+        if self.covered:
+            self.covered_ms += passed_ms
+
+    def _sums(self) -> Sums:
+        return Sums(
+            self.marks,
+            self.logs,
+            self.capped,
+            self.known_ms,
+            self.covered_ms,
             self.trades,
             self.quotes,
         )
-        return grown, reached
 
     def _sides(self) -> tuple[int, int]:
         return sides(self.bids[0][1], self.asks[0][1])

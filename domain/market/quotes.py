@@ -33,8 +33,8 @@ def quotable(levels: Iterable[tuple[int, int]], tick_minor: int, floor_minor: in
     return 0
 
 
-def extend(rungs: list[Rung], at_ms: int, key: int) -> bool:
-    """Note a quote that changed to `key`; whether anything did change.
+def extend(rungs: list[Rung], at_ms: int, key: int) -> None:
+    """Note a quote that is `key` from now on.
 
     rungs: the least key of the last `rest_ms`, as the queue of a sliding minimum: keys rise from
     the first rung, which is what counts now, to the last, which is the quote as it stands. A worse
@@ -42,7 +42,7 @@ def extend(rungs: list[Rung], at_ms: int, key: int) -> bool:
     improvements within the time of rest the newest two rest together: later, never earlier.
     """
     if rungs[-1][1] == key:
-        return False
+        return
     since_ms = at_ms
     while rungs and rungs[-1][1] >= key:
         since_ms = rungs.pop()[0]
@@ -50,7 +50,12 @@ def extend(rungs: list[Rung], at_ms: int, key: int) -> bool:
         rungs.pop()
         since_ms = at_ms
     rungs.append((since_ms, key))
-    return True
+
+
+def drop(rungs: list[Rung], since_ms: int) -> None:
+    """Forget the rungs below those that have stood since then, and so have rested by now."""
+    while len(rungs) > 1 and rungs[1][0] <= since_ms:
+        rungs.pop(0)
 
 
 def sides(bid_key: int, ask_key: int) -> tuple[int, int]:
