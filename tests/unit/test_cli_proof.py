@@ -70,6 +70,14 @@ def test_a_line_of_cases_a_verdict(tmp_path: Path) -> None:
     assert judged(tmp_path, lines + [as_json(one) for one in cases]) == (expected, 1)
 
 
+def test_verdicts_stay_beside_their_lines_however_many(tmp_path: Path) -> None:
+    """More lines than are verified at once, the bad ones at uneven places."""
+    wrong = as_json(HONEST[0] | {"publicSignals": HONEST[1]["publicSignals"]})
+    kinds = {0: (wrong, "pairing-failed"), 3: (b"{", "malformed"), 5: (b"", "malformed")}
+    lines = [kinds.get(i % 11, (as_json(HONEST[i % len(HONEST)]), "valid")) for i in range(150)]
+    assert judged(tmp_path, [line for line, _ in lines]) == ([code for _, code in lines], 1)
+
+
 def test_no_cases_no_verdicts(tmp_path: Path) -> None:
     assert judged(tmp_path, [], end=b"") == ([], 0)
 
