@@ -45,10 +45,14 @@ from messages.market import (
     TerminateIssue,
     issue_id_of,
 )
+from messages.money import minor_per_unit
 from messages.music import SongNotFound
+from messages.rewards import CURRENCY as REWARD_CURRENCY
+from messages.rewards import PayeeKind, payee_id
 from messages.users import PermissionMissing
 from storage import market_issues as storage
 from storage import music as music_storage
+from storage import rewards as rewards_storage
 from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
@@ -182,14 +186,21 @@ async def draft_issue(
 
 @router.post("/issues/{issue_id}/activation", responses=problems(401, 403, 404, 409))
 async def activate_issue(
-    issue_id: UUID,
-    key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.OPERATE_MARKET))],
-    services: ServicesDep,
+    issue_id: UUID, key: KeyHeader, subject: Subject, services: ServicesDep
 ) -> Issue:
-    """Open the song to its issue: the shares are created, the retained ones are the artist's."""
+    """Create the shares and begin the sale: by an admin, or by the artist of a song that earned so
+    much.
+    """
+    issue = await find_issue(services, issue_id)
+    try:
+        await check_permission(services, subject, Permission.OPERATE_MARKET)
+        command = ActivateIssue()
+    except PermissionMissing:
+        if issue.artist_user_id != subject.user_id:
+            raise NotYourIssue(issue_id=str(issue_id)) from None
+        command = ActivateIssue(await _earned_units(services, subject, issue.song_id))
     asked = command_key(subject.user_id, ACTIVATE.format(issue_id=issue_id), key)
-    return await _ask(services, str(issue_id), ActivateIssue(), asked)
+    return await _ask(services, str(issue_id), command, asked)
 
 
 @router.post("/issues/{issue_id}/pause", responses=problems(401, 403, 404, 409))
@@ -321,6 +332,16 @@ async def _check_artist(services: Services, subject: Claims, issue_id: UUID) -> 
         await check_permission(services, subject, Permission.OPERATE_MARKET)
     except PermissionMissing:
         raise NotYourIssue(issue_id=str(issue_id)) from None
+
+
+async def _earned_units(services: Services, subject: Claims, song_id: str) -> int:
+    """Whole units of revenue that a song brought: so far its artist's shares of listens."""
+    artist = await music_storage.artist_of_user(services.pool, subject.user_id)
+    if artist is None:
+        return 0
+    payee = payee_id(PayeeKind.ARTIST, artist.artist_id)
+    earned = await rewards_storage.earned_by_song(services.pool, payee, song_id)
+    return earned // minor_per_unit(REWARD_CURRENCY)
 
 
 def _with_holding(answer: PurchaseView | LockView) -> dict[str, Any]:

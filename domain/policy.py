@@ -165,6 +165,7 @@ class MarketPolicy(msgspec.Struct, frozen=True):
     max_retained_bps: int = 9_900
     cap_presets_bps: tuple[int, ...] = (1_000, 2_000, 3_000, 5_000)
     default_cap_bps: int = 2_000
+    open_at_units: int = 1_000
     currencies: tuple[str, ...] = ("USD", "EUR", "GBP", "USDC", "SOL", "VIBES")
     max_price_minor: int = 10**12
     max_held_minor: int = 2**53 - 1

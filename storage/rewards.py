@@ -83,6 +83,10 @@ from rewards.credits
 where payee_id = $1 and (at_ms, credit_id) < ($2, $3)
 order by at_ms desc, credit_id desc limit $4"""
 
+EARNED_BY_SONG = """
+select coalesce(sum(amount_minor), 0)::bigint from rewards.credits
+where payee_id = $1 and song_id = $2"""
+
 
 class PoolRow(msgspec.Struct, frozen=True):
     """A pool as its last fact left it; its epoch may be over by now."""
@@ -179,6 +183,12 @@ async def newest_credits(
     """A payee's credits before a cursor, newest first."""
     rows = await pool.fetch(NEWEST_CREDITS, payee, *before, limit)
     return [CreditRow(**row) for row in rows]
+
+
+async def earned_by_song(pool: Pool, payee: str, song_id: str) -> int:
+    """All that a song brought its artist: the shares of its listens. Reads the artist's credits."""
+    earned: int = await pool.fetchval(EARNED_BY_SONG, payee, song_id)
+    return earned
 
 
 def _pool_row(row: object) -> PoolRow:

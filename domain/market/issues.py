@@ -40,6 +40,7 @@ from messages.market import (
     PauseIssue,
     ResumeIssue,
     SharesWereLocked,
+    SongNotOpen,
     TerminateIssue,
     issue_id_of,
 )
@@ -94,6 +95,8 @@ def _check_terms(policy: MarketPolicy, market: Market, terms: DraftIssue, now_ms
 
 def _activate(policy: MarketPolicy, market: Market, command: ActivateIssue, now_ms: int) -> Outcome:
     issue = require(market, IssueStatus.DRAFT, otherwise=IssueNotDraft)
+    if command.earned_units is not None and command.earned_units < policy.open_at_units:
+        raise SongNotOpen(earned=command.earned_units, needed=policy.open_at_units)
     artist, for_sale = issue.artist_user_id, issue.shares - issue.retained
     kept_back = issue.locked if issue.locked_until_ms > now_ms else 0
     events: list[MarketEvent] = [

@@ -46,6 +46,7 @@ from messages.market.errors_issues import (
     PriceDiffers,
     RevenueInsufficient,
     SharesLocked,
+    SongNotOpen,
     StatementNotFound,
     TooManyLocks,
 )
@@ -170,6 +171,7 @@ __all__ = [
     "SharesSold",
     "SharesUnlocked",
     "SharesWereLocked",
+    "SongNotOpen",
     "StatementNotFound",
     "TerminateIssue",
     "TooManyLocks",

@@ -37,6 +37,12 @@ class NotYourIssue(Forbidden):
     code = "issue-not-yours"
 
 
+class SongNotOpen(Conflict):
+    """The song has not earned enough to be issued; `needed` units open it, or an admin does."""
+
+    code = "song-not-open"
+
+
 class IssueNotDraft(Conflict):
     """The issue is no draft any more."""
 

@@ -59,7 +59,13 @@ class DraftIssue(msgspec.Struct, frozen=True, tag=True):
 
 
 class ActivateIssue(msgspec.Struct, frozen=True, tag=True):
-    """Create the shares and offer them: an admin opens the song to an issue."""
+    """Create the shares and offer them.
+
+    earned_units: whole units of revenue that the song brought, which may open it to an issue; None:
+    an admin opens it.
+    """
+
+    earned_units: int | None = None
 
 
 class PauseIssue(msgspec.Struct, frozen=True, tag=True):

@@ -10,6 +10,7 @@ import pytest
 from messages.errors import InsufficientFunds, Refusal
 from messages.keys import derive_key
 from messages.market import (
+    ActivateIssue,
     GetHolding,
     GetIssue,
     HolderCap,
@@ -145,6 +146,49 @@ async def test_a_user_cannot_pass_the_cap_by_asking_at_once(world: MarketWorld) 
     await world.verify()
 
 
+async def test_nobody_pays_twice_while_the_owner_dies(world: MarketWorld) -> None:
+    """The handle asks again with the same key, whatever of the first asking was committed."""
+    await world.issue(shares=10_000, retained=5_000, minimum=1, cap_bps=1_000)
+    buyers = [user(n) for n in range(1, 9)]
+    await world.fund(*buyers)
+    await world.ask(receive(1, 1_000_000))
+
+    async def busy(buyer: int) -> None:
+        for turn in range(12):
+            await world.ask(buy(100 * buyer + turn, buyer, 3))
+            if buyer == 1 and turn % 3 == 0:
+                await world.ask(distribute(turn + 1, 10_007))
+
+    async def kills() -> None:
+        for _ in range(6):
+            await asyncio.sleep(0.05)
+            await world.restart_host()
+
+    await asyncio.gather(kills(), *(busy(n) for n in range(1, 9)))
+    seen = [row["type"] for row, _ in await world.events()]
+    assert seen.count("SharesBought") == 8 * 12
+    assert seen.count("RevenueDistributed") == 4
+    await world.restart_host()
+    assert (await world.ask(GetIssue())).sold == 8 * 36
+    parts = [
+        row
+        for d in await storage.newest_distributions(world.pool, ISSUE, FIRST_PAGE, 10)
+        for row in await storage.payments(world.pool, d.distribution_id)
+    ]
+    for number, cash in enumerate(await world.balances(*cash_of(8)), start=1):
+        income = sum(p.amount_minor for p in parts if p.user_id == user(number))
+        assert cash == 10**6 - 36 * 250 + income
+    assert await world.balances(revenue(ISSUE, "EUR")) == [1_000_000 - 4 * 10_007]
+    await world.verify()
+
+
+async def test_an_activation_is_the_same_after_the_song_earned_more(world: MarketWorld) -> None:
+    await world.ask(draft())
+    key = derive_key("activate")
+    first = await world.ask(ActivateIssue(1_000), key=key)
+    assert await world.ask(ActivateIssue(1_001), key=key) == first
+
+
 async def test_locked_shares_come_free_by_themselves_after_a_death(world: MarketWorld) -> None:
     await world.issue()
     await world.fund(user(1))
@@ -176,6 +220,7 @@ async def test_a_repeated_distribution_pays_once(world: MarketWorld) -> None:
     first = await world.ask(distribute(1, 500), key=key)
     await world.restart_host()
     assert await world.ask(distribute(1, 500), key=key) == first
+    assert await world.ask(distribute(1, 500, salt="00" * 16), key=key) == first
     assert await world.ask(distribute(1, 500)) == first
     assert await world.balances(revenue(ISSUE, "EUR")) == [500]
     await world.verify()

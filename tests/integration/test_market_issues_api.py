@@ -196,8 +196,9 @@ async def test_who_may_say_how_a_sale_goes(people: People) -> None:
     song_id = await people.artist("mira")
     drafted = await people.post("mira", "issues", {"song_id": song_id, **TERMS})
     path = f"issues/{drafted.json()['issue_id']}"
+    assert_problem(await people.post("bea", f"{path}/activation"), 403, "issue-not-yours")
     refused = await people.post("mira", f"{path}/activation")
-    assert_problem(refused, 403, "permission-missing")
+    assert assert_problem(refused, 409, "song-not-open")["params"] == {"earned": 0, "needed": 1_000}
     for name in ("mira", "adam"):
         early = await people.post(name, f"{path}/pause")
         assert_problem(early, 409, "issue-not-active")
@@ -215,6 +216,22 @@ async def test_who_may_say_how_a_sale_goes(people: People) -> None:
     assert (await people.get("carl", path)).json() == ended.json()
     unknown = await people.get("carl", f"issues/{uuid.uuid4()}")
     assert_problem(unknown, 404, "issue-not-found")
+
+
+ADD_CREDITS = """
+insert into rewards.credits (payee_id, credit_id, pool_id, song_id, claims, amount_minor, at_ms)
+select 'artist:' || artist_id, gen_random_uuid(), gen_random_uuid(), $2, 0, 500_000_000 + n, n
+from music.artists, generate_series(0, 1) n where user_id = $1"""
+
+
+async def test_an_artist_begins_the_sale_of_a_song_that_earned_enough(people: People) -> None:
+    song_id = await people.artist("mira")
+    drafted = await people.post("mira", "issues", {"song_id": song_id, **TERMS})
+    path = f"issues/{drafted.json()['issue_id']}/activation"
+    await people.api.pool.execute(ADD_CREDITS, people.ids["mira"], str(uuid.uuid4()))
+    assert_problem(await people.post("mira", path), 409, "song-not-open")
+    await people.api.pool.execute(ADD_CREDITS, people.ids["mira"], song_id)
+    assert (await people.post("mira", path)).json()["status"] == "active"
 
 
 async def test_what_a_buyer_may_do_and_sees(people: People, world: MarketWorld) -> None:

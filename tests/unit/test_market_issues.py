@@ -36,6 +36,7 @@ from messages.market import (
     RevenueInsufficient,
     RevenuePaid,
     SharesLocked,
+    SongNotOpen,
     TerminateIssue,
     TooManyLocks,
     UnlockShares,
@@ -175,6 +176,14 @@ def test_activation_makes_all_shares_at_once() -> None:
     assert balances[available(ARTIST, SHARES)] == 400
     assert len(issue.ledger.keys) == 1
     assert issue.names() == ["IssueDrafted", "IssueActivated", "HoldingChanged"]
+
+
+def test_a_song_opens_by_what_it_earned_or_by_an_admin() -> None:
+    issue = new_issue()
+    issue.send(draft())
+    with pytest.raises(SongNotOpen):
+        issue.send(ActivateIssue(999))
+    assert issue.send(ActivateIssue(1_000)).status is IssueStatus.ACTIVE
 
 
 def test_what_is_not_sold_goes_back_to_the_artist() -> None:
