@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
-from actors.runtime.kind import Applied, Asked, EntityKind
+from actors.runtime.kind import Applied, Asked, EntityKind, Told
 from domain.decision import Decision
 from domain.market import market
 from domain.market.orders import Funded
 from domain.market.state import Market, StoredMarket, initial, restored, stored
+from domain.market.telling import subject, together
 from domain.policy import MarketPolicy
 from messages.ledger import LedgerTransaction
 from messages.market import (
@@ -26,7 +27,9 @@ from messages.market import (
 from messages.market.accounts import PURPOSE_HOLD, PURPOSE_RELEASE, STREAM, book_channel
 from messages.market.orders import GetBook
 from messages.users import user_channel
+from storage import market_candles as candles_storage
 from storage import market_issues as issues_storage
+from storage import market_orders as orders_storage
 from storage.database import Connection
 
 
@@ -87,6 +90,15 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     def restored(self, kept: StoredMarket) -> Market:
         return restored(kept)
 
+    def merged(self, told: Sequence[Told]) -> Sequence[Told]:
+        """One event of each order, holding and book: what the batch left of it."""
+        groups: dict[Hashable, list[Told]] = {}
+        for each in told:
+            of = subject(each.event) or each.sequence
+            # Where the last of them is, so that what it leads to is told before it.
+            groups[each.entity_id, of] = [*groups.pop((each.entity_id, of), ()), each]
+        return [g[-1]._replace(event=together(e.event for e in g)) for g in groups.values()]
+
     def channels(self, entity_id: str, event: MarketEvent) -> tuple[str, ...]:
         """What concerns one user is that user's to see; the book's channel names nobody."""
         if isinstance(event, OWNER_EVENTS):
@@ -96,4 +108,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     async def project(
         self, connection: Connection, applied: Sequence[Applied[MarketEvent]]
     ) -> None:
-        await issues_storage.write(connection, [a.event for a in applied])
+        events = [a.event for a in applied]
+        await issues_storage.write(connection, events)
+        await orders_storage.write(connection, events)
+        await candles_storage.write(connection, events)

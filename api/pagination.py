@@ -56,3 +56,21 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
         return at_ms, str(uuid.UUID(bytes=item))
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise BadCursor from None
+
+
+def encode_numbered(at_ms: int, item_id: str, number: int) -> str:
+    """The cursor after an item that has a number within another one: (at_ms, its id, number)."""
+    raw = msgspec.msgpack.encode((at_ms, uuid.UUID(item_id).bytes, number))
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_numbered(cursor: str) -> tuple[int, str, int]:
+    """(at_ms, item id, number). Raises BadCursor."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        at_ms, item, number = msgspec.msgpack.decode(raw, type=tuple[int, bytes, int])
+        if not 0 <= min(at_ms, number) <= max(at_ms, number) <= MAX_MS:
+            raise BadCursor
+        return at_ms, str(uuid.UUID(bytes=item)), number
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        raise BadCursor from None

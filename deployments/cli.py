@@ -61,17 +61,23 @@ def demo(
 
 @app.command()
 def verify() -> None:
-    """Derive every balance of the ledger again and print any difference."""
+    """Derive every balance again, match every order book again, and print any difference."""
+    from deployments.commands import books_verified
     from deployments.commands.access import ask
-    from domain.ledger import DIFFERENCES
+    from domain.ledger import DIFFERENCES, Difference
+    from storage.database import Connection
     from storage.ledger import verify as verify_ledger
 
-    found = ask(Settings(), verify_ledger)
+    async def both(connection: Connection) -> tuple[list[Difference], list[str]]:
+        return await verify_ledger(connection), await books_verified.differences(connection)
+
+    found, books = ask(Settings(), both)
     for one in found:
         words = DIFFERENCES[one.kind]
         typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
     typer.echo(f"{len(found)} differences." if found else "The ledger is in balance.")
-    raise typer.Exit(1 if found else 0)
+    books_verified.tell(books)
+    raise typer.Exit(1 if found or books else 0)
 
 
 @app.command()

@@ -157,6 +157,7 @@ class MarketPolicy(msgspec.Struct, frozen=True):
     then opens again with an auction of `auction_ms`.  max_open_orders: of a user, in a book.
     max_book_orders: of all users, in a book.  max_gtd_ms: how long an order may stand at most.
     max_held_minor: the most that one order or purchase may cost.
+    journal_delay_ms: how old a book's entries are when everyone may read them.
     """
 
     version: int = 1
@@ -183,6 +184,7 @@ class MarketPolicy(msgspec.Struct, frozen=True):
     max_open_orders: int = 200
     max_book_orders: int = 20_000
     max_gtd_ms: int = 90 * DAY_MS
+    journal_delay_ms: int = 15 * MINUTE_MS
 
 
 _MARKET = {

@@ -19,6 +19,7 @@ from api.realtime import protocol
 from api.realtime.channels import CHANNEL_KINDS
 from api.realtime.limits import Limits
 from api.realtime.listening import ListeningOperations
+from api.realtime.market import MarketOperations
 from api.realtime.operations import Operations
 from api.realtime.protocol import CLOSE_MEANINGS, SUBPROTOCOL, ClientMessage, ServerMessage
 
@@ -129,6 +130,7 @@ def public_events() -> list[type[msgspec.Struct]]:
 def _operations() -> list[Any]:
     operations = Operations()
     ListeningOperations(cast(Any, None)).register(operations)
+    MarketOperations(cast(Any, None)).register(operations)
     return list(operations)
 
 

@@ -1,4 +1,4 @@
-"""`vibestream market replay`: order commands from a file through the matching kernel."""
+"""`vibestream market …`: order commands from a file, or every book's own, matched again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ app = typer.Typer(help="The market.", no_args_is_help=True)
 BAD_FILE = 2
 
 
-@app.callback()
-def _group() -> None:
-    """Without this Typer would take `replay`, the only command, for the group itself."""
+@app.command("verify")
+def verify_command() -> None:
+    """Match every book's journal again: answers, hashes, open orders, trades, held balances."""
+    from deployments.commands import books_verified
+    from deployments.commands.access import ask
+    from deployments.settings import Settings
+
+    found = ask(Settings(), books_verified.differences)
+    books_verified.tell(found)
+    raise typer.Exit(1 if found else 0)
 
 
 @app.command("replay")

@@ -13,6 +13,7 @@ from api.realtime.feed import Feed
 from api.realtime.hub import Hub
 from api.realtime.limits import Limits
 from api.realtime.listening import ListeningOperations, stored_ports
+from api.realtime.market import MarketOperations
 from api.realtime.metrics import RealtimeMetrics
 from api.realtime.operations import Operations
 from api.realtime.server import RealtimeServer
@@ -41,6 +42,7 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
     # The same on every replica: a session's nonces must not depend on who answers.
     secret = load_secret(settings.folder / "listening.secret")
     ListeningOperations(stored_ports(pool, handles["listening"], secret)).register(operations)
+    MarketOperations(handles["market"]).register(operations)
     tokens = open_tokens(settings)
 
     def authenticate(token: str) -> Subject:

@@ -133,6 +133,7 @@ class Advance:
                     continue  # what is left of it enters again
                 _HANDLERS[output.kind](self, output)
         self._set_aside()
+        self._observe(phase)
         trading.phase, trading.until_ms = phase, until_ms
         trading.number = self._number
         return [
@@ -141,6 +142,25 @@ class Advance:
             *self._holdings(),
             *self._book(changed_phase),
         ]
+
+    def _observe(self, phase: Phase) -> None:
+        """What the price record is to know: phases, auctions and trades; quotes come later."""
+        prices, now_ms = self._trading.prices, self.now_ms
+        was_continuous = self._trading.phase is Phase.CONTINUOUS
+        if phase is Phase.CONTINUOUS and not was_continuous:
+            prices.resume(now_ms)
+        for instruction, outputs in self._runs:
+            for output in outputs:
+                if output.kind != "trade":
+                    continue
+                if instruction.op == "uncross":
+                    prices.anchor(now_ms, output.price)
+                    self._trading.auctioned = (output.price, now_ms)
+                else:
+                    same = output.owner == output.maker_owner
+                    prices.observe_trade(now_ms, output.price, output.quantity, same_owner=same)
+        if phase is not Phase.CONTINUOUS and was_continuous:
+            prices.halt(now_ms)
 
     # --- whose order it is ------------------------------------------------------------------------
 
@@ -369,10 +389,13 @@ class Advance:
         trading, levels = self._trading, self._trading.take_changes()
         if not (levels or self._trades or changed_phase):
             return
+        if levels:
+            trading.note_quotes(self.now_ms)
         trading.depth.number += 1
         yield BookChanged(
             self._market.issue_id,
             trading.depth.number,
+            trading.depth.number - 1,
             trading.depth.checksum,
             levels,
             tuple(self._trades),

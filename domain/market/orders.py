@@ -18,7 +18,7 @@ from domain.market.order_rules import (
     refuse,
     require_open,
 )
-from domain.market.references import bands
+from domain.market.references import bands, refer
 from domain.market.settlement import Exchange, hold_minor
 from domain.market.state import Changes, Deciders, Market, Reserves, Timers
 from domain.market.trading import OpenOrder, Trading
@@ -93,6 +93,8 @@ def reserve(
 
 def decide(policy: MarketPolicy, market: Market, order: Funded, now_ms: int) -> Outcome:
     """Place or replace."""
+    if market.trading is not None:
+        refer(market, now_ms)
     if isinstance(order.command, PlaceOrder):
         return _place(policy, market, order, now_ms)
     return _replace(policy, market, order, now_ms)

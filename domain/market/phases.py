@@ -10,9 +10,9 @@ from domain.market.order_rules import TRADED
 from domain.market.orders import Outcome, finish
 from domain.market.references import reference
 from domain.market.state import Changes, Deciders, Market
-from domain.market.trading import Trading, opened
+from domain.market.trading import Trading, width
 from domain.policy import MarketPolicy
-from messages.market.order_errors import BookClosed, BookOpen, NotHalted
+from messages.market.order_errors import BookClosed, BookNotFound, BookOpen, NotHalted
 from messages.market.orders import (
     BookAdvanced,
     BookOpened,
@@ -33,10 +33,10 @@ COLLECT = Instruction("auction")
 
 
 def view(market: Market, levels: int = 0) -> BookView:
-    """The book as it stands. Raises BookClosed if it was never opened."""
+    """The book as it stands. Raises BookNotFound if it was never opened."""
     trading = market.trading
     if trading is None:
-        raise BookClosed
+        raise BookNotFound
     depth = trading.depth
     return BookView(
         market.issue_id,
@@ -56,7 +56,11 @@ def view(market: Market, levels: int = 0) -> BookView:
 def open_book(market: Market, event: BookOpened) -> None:
     """A book that has nothing in it yet."""
     if market.trading is None:
-        market.trading = Trading(market.issue.tick_minor, event.max_price, event.capacity)
+        trading = Trading(market.issue.tick_minor, event.max_price, event.capacity)
+        market.trading = trading
+        # What the shares were sold at is the first price that there is.
+        trading.prices.anchor(event.at_ms, reference(market))
+        trading.prices.halt(event.at_ms)
 
 
 def _open(policy: MarketPolicy, market: Market, command: OpenTrading, now_ms: int) -> Outcome:
@@ -67,9 +71,9 @@ def _open(policy: MarketPolicy, market: Market, command: OpenTrading, now_ms: in
     first: tuple[BookOpened, ...] = ()
     if market.trading is None:
         issue = market.issue
-        market.trading = opened(issue.price_minor, issue.tick_minor, policy.max_book_orders)
-        sizes = (market.trading.max_price, market.trading.capacity)
-        first = (BookOpened(market.issue_id, *sizes, now_ms),)
+        max_price = width(issue.price_minor, issue.tick_minor)
+        first = (BookOpened(market.issue_id, max_price, policy.max_book_orders, now_ms),)
+        open_book(market, first[0])
     advance = Advance(market, now_ms)
     advance.run(COLLECT)
     until_ms = now_ms + policy.auction_ms

@@ -12,6 +12,8 @@ import msgspec
 
 from domain.market.book import Book, Resting
 from domain.market.depth import Depth
+from domain.market.prices import PriceRecord
+from domain.market.quotes import quotable
 from messages.market.orders import (
     DepthLevel,
     EndReason,
@@ -23,6 +25,7 @@ from messages.market.orders import (
 CHAIN_BYTES = 32
 MIN_WIDTH, MAX_WIDTH = 1 << 10, 1 << 18  # ticks; a power of two
 _SIDES = {side.value: side for side in Side}
+QUOTED_LEVELS = 8  # of a side: what is not worth a quote by then is none
 ROOM = 16  # how often the issue price must fit, so that a book need not be made anew soon
 
 
@@ -102,6 +105,8 @@ class StoredTrading(msgspec.Struct, frozen=True):
     until_ms: int
     last: int
     depth_number: int
+    prices: PriceRecord
+    auctioned: tuple[int, int]
 
 
 class Trading:
@@ -109,6 +114,9 @@ class Trading:
 
     number, chain: of the book's last entry.  last: the price of the last trade, in ticks, or 0.
     until_ms: when the phase ends by itself, or 0.  owners: users by the number that the book has.
+    prices: what quotes and trades were worth.  auctioned: the last auction's price and moment.
+    references: INDEX, SETTLE and a fresh auction's price, in ticks, as they were when somebody last
+    looked, at `referred_ms`: not part of what is kept, nor does anything but a band follow.
     """
 
     def __init__(self, tick_minor: int, max_price: int, capacity: int) -> None:
@@ -126,6 +134,10 @@ class Trading:
         self.until_ms = 0
         self.last = 0
         self.depth = Depth()
+        self.prices = PriceRecord()
+        self.auctioned = (0, 0)
+        self.references = (0, 0, 0)
+        self.referred_ms = 0
         self._owner_of: dict[str, int] = {}
         self._open: dict[str, int] = {}
 
@@ -164,11 +176,21 @@ class Trading:
         ]
         return tuple([level for level in found if put(level)])
 
+    def note_quotes(self, now_ms: int) -> None:
+        """Have the price record see the best prices that enough stands behind."""
+        bids, asks = self.book.depth(QUOTED_LEVELS)
+        floor_minor = self.prices.policy.min_quote_minor
+        self.prices.observe_quote(
+            now_ms,
+            quotable([level[:2] for level in bids], self.tick_minor, floor_minor),
+            quotable([level[:2] for level in asks], self.tick_minor, floor_minor),
+        )
 
-def opened(price_minor: int, tick_minor: int, capacity: int) -> Trading:
-    """Trading of an issue that is sold at a price, before its first order."""
-    width = 1 << (ROOM * price_minor // tick_minor).bit_length()
-    return Trading(tick_minor, max(MIN_WIDTH, min(width, MAX_WIDTH)), capacity)
+
+def width(price_minor: int, tick_minor: int) -> int:
+    """How many prices the book of an issue that is sold at a price has: a power of two."""
+    wanted = 1 << (ROOM * price_minor // tick_minor).bit_length()
+    return max(MIN_WIDTH, min(wanted, MAX_WIDTH))
 
 
 def stored(trading: Trading) -> StoredTrading:
@@ -187,6 +209,8 @@ def stored(trading: Trading) -> StoredTrading:
         trading.until_ms,
         trading.last,
         trading.depth.number,
+        trading.prices,
+        trading.auctioned,
     )
 
 
@@ -205,4 +229,5 @@ def restored(kept: StoredTrading, tick_minor: int) -> Trading:
         for level in levels:
             made.depth.put(DepthLevel(side, level.price_ticks * tick_minor, level.quantity))
     made.depth.number = kept.depth_number
+    made.prices, made.auctioned = kept.prices, kept.auctioned
     return made

@@ -105,3 +105,9 @@ class OrdersLimited(Limited):
     """You have as many open orders in this book as one user may."""
 
     code = "orders-limit"
+
+
+class BookNotFound(NotFound):
+    """This issue has no order book."""
+
+    code = "book-not-found"

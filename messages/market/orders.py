@@ -313,14 +313,16 @@ class Trade(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BookChanged(msgspec.Struct, frozen=True, tag=True):
-    """Public: all that a command did to the book. One a command at most.
+    """Public: all that a command, or several that were committed together, did to the book.
 
-    depth_number: rises by one with each.  levels: those that changed, as they are now.
+    depth_number: rises with each.  after: that of the change before it, so that a gap shows.
+    levels: those that changed, as they are now.  trades: in the order in which they happened.
     checksum: of the whole book after it (`domain.market.depth`).  until_ms: when the phase ends.
     """
 
     issue_id: str
     depth_number: int
+    after: int
     checksum: int
     levels: tuple[DepthLevel, ...]
     trades: tuple[Trade, ...]
@@ -330,7 +332,7 @@ class BookChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 class OrderChanged(msgspec.Struct, frozen=True, tag=True):
-    """Public, to its owner alone: an order as a command left it. The fields of `OrderView`."""
+    """Public: to its owner alone, an order as a command left it. The fields of `OrderView`."""
 
     issue_id: str
     order_id: int

@@ -15,6 +15,7 @@ import pytest
 from deployments.runner import RUN_FILE, locked
 from storage.dead_letters import park
 from tests.integration.bus_support import make_event
+from tests.running_system import IN_ORDER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +81,7 @@ def test_a_running_systems_servers_are_found(database_url: str, tmp_path: Path) 
             json.dumps({"postgres_url": database_url, "address": "http://127.0.0.1:1"}), "utf-8"
         )
         found = _vibestream("verify", folder=tmp_path)
-    assert (found.returncode, found.stdout) == (0, "The ledger is in balance.\n")
+    assert (found.returncode, found.stdout) == (0, IN_ORDER)
 
 
 def test_without_a_running_system_the_data_folder_is_enough(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_without_a_running_system_the_data_folder_is_enough(tmp_path: Path) -> N
     assert made.returncode == 0, made.stderr
     assert "applied" in made.stdout
     assert _vibestream("migrate", folder=tmp_path).stdout == "migrations up to date\n"
-    assert _vibestream("verify", folder=tmp_path).stdout == "The ledger is in balance.\n"
+    assert _vibestream("verify", folder=tmp_path).stdout == IN_ORDER
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def test_equal_the_pure_rule_whatever_the_batches(pool: Pool) -> None:
 
 async def test_the_trades_of_a_batch_of_facts(pool: Pool) -> None:
     def changed(book: str, at_ms: int, *trades: Trade) -> BookChanged:
-        return BookChanged(book, 1, 0, (), trades, Phase.CONTINUOUS, 0, at_ms)
+        return BookChanged(book, 1, 0, 0, (), trades, Phase.CONTINUOUS, 0, at_ms)
 
     first, second = Trade(1, 500, 3, Side.BUY), Trade(2, 490, 5, Side.SELL)
     async with pool.acquire() as connection:

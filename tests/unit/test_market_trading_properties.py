@@ -71,7 +71,7 @@ class Trading(RuleBasedStateMachine):
         for event in events:
             if isinstance(event, BookChanged):
                 self.number += 1
-                assert event.depth_number == self.number
+                assert (event.after, event.depth_number) == (self.number - 1, self.number)
                 self.follow(event)
             elif isinstance(event, BookAdvanced):
                 self.advance(event)

@@ -12,6 +12,7 @@ import pytest
 from api.realtime.channels import CHANNEL_KINDS
 from api.realtime.limits import Limits
 from api.realtime.listening import ListeningOperations
+from api.realtime.market import MarketOperations
 from api.realtime.operations import Operations
 from api.realtime.protocol import ClientMessage, CloseCode, Encoding, ServerMessage, decode
 
@@ -57,6 +58,7 @@ def test_every_limit_has_its_default() -> None:
 def test_every_operation_and_channel_is_named() -> None:
     operations = Operations()
     ListeningOperations(None).register(operations)  # type: ignore[arg-type]
+    MarketOperations(None).register(operations)  # type: ignore[arg-type]
     for operation in operations:
         assert f"`{operation.name}`" in DOC, operation.name
     for kind in CHANNEL_KINDS:

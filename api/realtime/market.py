@@ -1,0 +1,152 @@
+"""Trading through the WebSocket: place, replace and cancel orders, the book as it stands.
+
+What comes of an order later is told on the owner's `user:<id>` channel, what everyone may know on
+`book:<issue id>`. A client that wants the whole book subscribes, asks for `market.depth`, and
+applies the changes whose `after` is what it has; `domain/market/depth.py` has the checksum.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from api.realtime.operations import Handler, Operations
+from api.realtime.session import ClientSession
+from api.services import EntityHandle
+from messages.keys import derive_id, is_id
+from messages.market.order_errors import BookNotFound
+from messages.market.orders import (
+    BookView,
+    CancelOrder,
+    GetBook,
+    OrderKind,
+    OrderView,
+    PlaceOrder,
+    ReplaceOrder,
+    SelfTrade,
+    Side,
+    TimeInForce,
+)
+
+MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
+MAX_LEVELS = 1_000
+
+Id = Annotated[str, Meta(max_length=64)]
+Whole = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+
+
+class PlaceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order to buy or sell shares. The fields are those of `POST /api/v1/books/{id}/orders`."""
+
+    issue_id: Id
+    side: Side
+    shares: Whole
+    kind: OrderKind = OrderKind.LIMIT
+    time_in_force: TimeInForce = TimeInForce.GTC
+    price_minor: Whole = 0
+    stop_minor: Whole = 0
+    display: Whole = 0
+    expires_at_ms: Whole = 0
+    self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
+
+
+class CancelParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order of a book."""
+
+    issue_id: Id
+    order_id: Whole
+
+
+class ReplaceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an order is to be from now on; `shares` with what is filled already."""
+
+    issue_id: Id
+    order_id: Whole
+    shares: Whole
+    price_minor: Whole
+    post_only: bool = False
+    self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
+
+
+class DepthParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The book of an issue, `levels` of each side; 0: all."""
+
+    issue_id: Id
+    levels: Annotated[int, Meta(ge=0, le=MAX_LEVELS)] = 0
+
+
+class MarketOperations:
+    """The operations of trading. `handle`: of the kind `market`."""
+
+    def __init__(self, handle: EntityHandle) -> None:
+        self._handle = handle
+
+    def register(self, operations: Operations) -> None:
+        """Add them to the realtime door's registry."""
+        by_name: dict[str, tuple[Handler, type[msgspec.Struct], type[msgspec.Struct]]] = {
+            "place": (self.place, PlaceParams, OrderView),
+            "cancel": (self.cancel, CancelParams, OrderView),
+            "replace": (self.replace, ReplaceParams, OrderView),
+            "depth": (self.depth, DepthParams, BookView),
+        }
+        for name, (handler, params, result) in by_name.items():
+            operations.register(f"market.{name}", handler, params, result_type=result)
+
+    async def place(self, session: ClientSession, params: PlaceParams) -> OrderView:
+        """Place an order; what became of it at once."""
+        user_id = session.require_subject().user_id
+        command = PlaceOrder(
+            user_id,
+            derive_id("order", session.key()),
+            params.side,
+            params.kind,
+            params.time_in_force,
+            params.shares,
+            params.price_minor,
+            params.stop_minor,
+            params.display,
+            params.expires_at_ms,
+            params.self_trade,
+        )
+        return await self._order(session, params.issue_id, command)
+
+    async def cancel(self, session: ClientSession, params: CancelParams) -> OrderView:
+        """Take an order out of the book."""
+        user_id = session.require_subject().user_id
+        return await self._order(session, params.issue_id, CancelOrder(user_id, params.order_id))
+
+    async def replace(self, session: ClientSession, params: ReplaceParams) -> OrderView:
+        """Give an order another size or price."""
+        command = ReplaceOrder(
+            session.require_subject().user_id,
+            derive_id("order", session.key()),
+            params.order_id,
+            params.shares,
+            params.price_minor,
+            params.post_only,
+            params.self_trade,
+        )
+        return await self._order(session, params.issue_id, command)
+
+    async def depth(self, session: ClientSession, params: DepthParams) -> BookView:
+        """The book as it stands, with the number of its last change."""
+        answer = await self._ask(session, params.issue_id, GetBook(params.levels))
+        assert isinstance(answer, BookView), "a book is answered with a book"
+        return answer
+
+    async def _order(
+        self,
+        session: ClientSession,
+        issue_id: str,
+        command: PlaceOrder | CancelOrder | ReplaceOrder,
+    ) -> OrderView:
+        answer = await self._ask(session, issue_id, command)
+        assert isinstance(answer, OrderView), "an order is answered with an order"
+        return answer
+
+    async def _ask(self, session: ClientSession, issue_id: str, command: Any) -> Any:
+        if not is_id(issue_id):
+            raise BookNotFound
+        return await self._handle.ask(issue_id, command, key=session.key())
