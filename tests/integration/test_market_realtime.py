@@ -66,6 +66,12 @@ async def open_door(world: MarketWorld, history: int = 40) -> AsyncIterator[Door
     door = Door(world, history)
     await door.server.start()
     following = asyncio.create_task(door.follow())
+    newest = await door.store.newest("market")
+
+    async def has_caught_up() -> bool:
+        return door.hub.frontier.get("market", START) >= newest
+
+    await until(has_caught_up)
     try:
         yield door
     finally:
