@@ -20,6 +20,7 @@ from messages.market import (
     DistributeRevenue,
     GetHolding,
     GetIssue,
+    GetPrices,
     MarketAnswer,
     MarketCommand,
     MarketEvent,
@@ -42,7 +43,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     event_type = MarketEvent
     state_type = StoredMarket
     answer_type = MarketAnswer
-    queries: ClassVar[frozenset[type]] = frozenset({GetIssue, GetHolding, GetBook})
+    queries: ClassVar[frozenset[type]] = frozenset({GetIssue, GetHolding, GetBook, GetPrices})
     public: ClassVar[frozenset[type]] = PUBLIC_EVENTS
     snapshot_every: ClassVar[int] = 1_000
     decides_ahead: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from uuid import UUID
 
 import msgspec
@@ -19,13 +19,16 @@ from api.pagination import (
     decode_cursor,
     encode_cursor,
 )
-from api.services import ServicesDep
-from messages.market import IssueStatus, LockReason
+from api.services import Services, ServicesDep
+from messages.errors import Transient
+from messages.keys import derive_key
+from messages.market import GetHolding, HoldingView, IssueStatus, LockReason
 from storage import market_issues as storage
 from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
+OWNED = ("available", "held", "locked", "cost_minor", "realised_minor")
 BELOW_ALL = "00000000-0000-0000-0000-000000000000"
 
 
@@ -50,8 +53,9 @@ class Position(BaseModel):
     locked: int = Field(description="Shares that may not be sold yet.")
     cost_minor: int = Field(description="What the shares cost, fees and all; average cost.")
     realised_minor: int = Field(description="Proceeds of sold shares, less what they had cost.")
-    reference_minor: int | None = Field(
-        description="The reference price of a share; null while the market knows none."
+    reference_milliminor: int | None = Field(
+        description="INDEX, the reference price of a share, in thousandths of a minor unit; null "
+        "while the market knows none."
     )
     unrealised_minor: int | None = Field(
         description="What the shares would bring at the reference price, less what they cost."
@@ -88,9 +92,12 @@ async def get_my_portfolio(
     for lock in await storage.standing_locks(services.pool, subject.user_id, issue_ids):
         fields = msgspec.structs.asdict(lock)
         locks.setdefault(fields.pop("issue_id"), []).append(StandingLock(**fields))
-    prices: Mapping[str, int] = {}
+    said = await asyncio.gather(*(_owned(services, subject.user_id, row.issue_id) for row in shown))
     following = encode_cursor(0, shown[-1].issue_id) if len(found) > limit else None
-    items = [_position(row, locks.get(row.issue_id, []), prices) for row in shown]
+    items = [
+        _position(row, locks.get(row.issue_id, []), view)
+        for row, view in zip(shown, said, strict=True)
+    ]
     return Page(items=items, next_cursor=following)
 
 
@@ -111,15 +118,27 @@ async def list_my_purchases(
     return Page(items=items, next_cursor=following)
 
 
+async def _owned(services: Services, user_id: str, issue_id: str) -> HoldingView | None:
+    """What the issue's owner says of a user's shares; None where it cannot be reached."""
+    key = derive_key("query", services.new_id())
+    try:
+        answer = await services.owner("market").ask(issue_id, GetHolding(user_id), key=key)
+    except Transient:
+        return None
+    assert isinstance(answer, HoldingView)
+    return answer
+
+
 def _position(
-    row: storage.HoldingRow, locks: list[StandingLock], prices: Mapping[str, int]
+    row: storage.HoldingRow, locks: list[StandingLock], said: HoldingView | None
 ) -> Position:
-    reference = prices.get(row.issue_id)
-    shares = row.available + row.held + row.locked
-    unrealised = None if reference is None else shares * reference - row.cost_minor
+    """A position as its owner has it; else as it was last told, without orders since and price."""
+    reference = None if said is None else said.reference_milliminor
+    fields = msgspec.structs.asdict(row)
+    if said is not None:
+        fields |= {name: getattr(said, name) for name in OWNED}
+    shares = fields["available"] + fields["held"] + fields["locked"]
+    unrealised = None if reference is None else shares * reference // 1_000 - fields["cost_minor"]
     return Position(
-        **msgspec.structs.asdict(row),
-        locks=locks,
-        reference_minor=reference,
-        unrealised_minor=unrealised,
+        **fields, locks=locks, reference_milliminor=reference, unrealised_minor=unrealised
     )

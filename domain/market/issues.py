@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from domain.decision import Decision, Forget
 from domain.market import locks
 from domain.market.holders import Holding
+from domain.market.price_views import reference_milliminor
 from domain.market.state import Changes, Deciders, Issue, Market
 from domain.market.status import require, require_selling
 from domain.market.views import after, changed, holding_view, issue_view
@@ -209,7 +210,9 @@ def _get(policy: MarketPolicy, market: Market, command: GetIssue, now_ms: int) -
 def _get_holding(policy: MarketPolicy, market: Market, command: GetHolding, now_ms: int) -> Outcome:
     if market.issue.status is IssueStatus.NONE:
         raise IssueNotFound(issue_id=market.issue_id)
-    return Decision(answer=holding_view(market, command.user_id, market.holding(command.user_id)))
+    view = holding_view(market, command.user_id, market.holding(command.user_id))
+    price = reference_milliminor(market, now_ms)
+    return Decision(answer=replace(view, reference_milliminor=price))
 
 
 # --- facts ----------------------------------------------------------------------------------------

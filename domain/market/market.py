@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.decision import Decision
-from domain.market import distribution, issues, locks, orders, phases, sale
+from domain.market import distribution, issues, locks, orders, phases, price_views, sale
 from domain.market.orders import Funded
 from domain.market.state import Changes, Deciders, Market, Reserves, Timers
 from domain.policy import MarketPolicy
@@ -18,6 +18,7 @@ _DECIDERS: Deciders = {
     **distribution.DECIDERS,
     **orders.DECIDERS,
     **phases.DECIDERS,
+    **price_views.DECIDERS,
 }
 _CHANGES: Changes = {
     **issues.CHANGES,

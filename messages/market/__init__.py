@@ -92,10 +92,11 @@ from messages.market.orders import (
     OrderEntry,
     OrderFact,
 )
+from messages.market.prices import GetPrices, PricesView
 
-MarketCommand: TypeAlias = IssueCommand | DistributionCommand | OrderEntry
+MarketCommand: TypeAlias = IssueCommand | DistributionCommand | OrderEntry | GetPrices
 MarketEvent: TypeAlias = IssueEvent | DistributionEvent | OrderFact
-MarketAnswer: TypeAlias = IssueAnswer | DistributionAnswer | OrderAnswer
+MarketAnswer: TypeAlias = IssueAnswer | DistributionAnswer | OrderAnswer | PricesView
 # Shown to the user of their `user_id` alone; the others to everyone, on the book's channel.
 OWNER_EVENTS = (*ISSUE_OWNER_EVENTS, RevenuePaid, *ORDER_OWNER_EVENTS)
 PUBLIC_EVENTS = PUBLIC_ISSUE_EVENTS | PUBLIC_DISTRIBUTION_EVENTS | PUBLIC_ORDER_EVENTS
@@ -123,6 +124,7 @@ __all__ = [
     "DraftIssue",
     "GetHolding",
     "GetIssue",
+    "GetPrices",
     "HolderCap",
     "HoldingChanged",
     "HoldingView",
@@ -159,6 +161,7 @@ __all__ = [
     "OwnIssue",
     "PauseIssue",
     "PriceDiffers",
+    "PricesView",
     "PurchaseView",
     "ReceiveRevenue",
     "ResumeIssue",

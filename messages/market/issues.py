@@ -153,7 +153,10 @@ class IssueView(msgspec.Struct, frozen=True, tag=True):
 
 
 class HoldingView(msgspec.Struct, frozen=True, tag=True):
-    """A user's shares of an issue: ready to be sold, in open orders, locked; what they cost."""
+    """A user's shares of an issue: ready to be sold, in open orders, locked; what they cost.
+
+    reference_milliminor: INDEX in thousandths of a minor unit, where it was asked for and is known.
+    """
 
     issue_id: str
     user_id: str
@@ -164,6 +167,7 @@ class HoldingView(msgspec.Struct, frozen=True, tag=True):
     buying: int
     cost_minor: int
     realised_minor: int
+    reference_milliminor: int | None = None
 
 
 class PurchaseView(msgspec.Struct, frozen=True, tag=True):

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from domain.policy import MarketPolicy
 from tests.api_services import Api, assert_problem, make_services, open_api
 from tests.integration.market_support import MarketWorld, open_market
-from tests.integration.rewards_support import DAY_MS
+from tests.integration.rewards_support import DAY_MS, until
 
 CHECKER = Path(__file__).resolve().parents[2] / "tools" / "check_statement.py"
 ADD_SONG = """
@@ -66,13 +67,17 @@ class People:
             assert (await self.api.sign_in(name)).status_code == 201
             self.tokens[name] = self.api.token
 
+    async def come_back(self, name: str) -> None:
+        """A new token: the one before is over after a while."""
+        assert (await self.api.sign_in(name)).status_code == 201
+        self.tokens[name] = self.api.token
+
     async def artist(self, name: str) -> str:
         """An artist with a song, whose id comes back."""
         await self.add(name)
         made = await self.post(name, "artists", {"name": name.title()})
         assert made.status_code == 201
-        assert (await self.api.sign_in(name)).status_code == 201
-        self.tokens[name] = self.api.token
+        await self.come_back(name)
         song_id = str(uuid.uuid4())
         await self.api.pool.execute(ADD_SONG, song_id, self.ids[name])
         return song_id
@@ -260,7 +265,7 @@ async def test_what_a_buyer_may_do_and_sees(people: People, world: MarketWorld) 
     [position] = (await people.get("bea", "users/me/portfolio")).json()["items"]
     assert position["song_id"] == song_id
     assert (position["available"], position["locked"], position["cost_minor"]) == (50, 50, 25_000)
-    assert (position["reference_minor"], position["unrealised_minor"]) == (None, None)
+    assert (position["reference_milliminor"], position["unrealised_minor"]) == (None, None)
     assert sorted(lock["shares"] for lock in position["locks"]) == [20, 30]
     [bought] = (await people.get("bea", "users/me/purchases")).json()["items"]
     assert (bought["shares"], bought["paid_minor"], bought["fee_minor"]) == (100, 25_000, 250)
@@ -269,6 +274,44 @@ async def test_what_a_buyer_may_do_and_sees(people: People, world: MarketWorld) 
     assert {"role": "listener", "purpose": "available", "currency": "EUR"} | {
         "amount_minor": 975_000
     } in balances
+
+
+async def test_a_portfolio_is_valued_at_the_published_price(
+    people: People, world: MarketWorld
+) -> None:
+    _, issue_id = await issued(people)
+    await credit(people, "bea", "carl")
+    bought = {"shares": 100, "price_minor": 250}
+    assert (await people.post("bea", f"issues/{issue_id}/purchases", bought)).status_code == 201
+    prices = (await people.get("carl", f"issues/{issue_id}/prices")).json()
+    assert (prices["sale_minor"], prices["last_minor"], prices["index"]) == (250, None, None)
+    assert (await people.post("adam", f"books/{issue_id}/opening")).status_code == 200
+    world.now_ms += MarketPolicy().auction_ms
+
+    async def trades() -> bool:
+        book = await people.get("carl", f"books/{issue_id}")
+        return bool(book.json()["phase"] == "continuous")
+
+    await until(trades)
+    for name, side, price in (("carl", "buy", 260), ("bea", "sell", 270)):
+        order = {"side": side, "shares": 50, "price_minor": price}
+        placed = await people.post(name, f"books/{issue_id}/orders", order)
+        assert placed.status_code == 201, placed.text
+    world.now_ms += DAY_MS // 12
+    prices = (await people.get("carl", f"issues/{issue_id}/prices")).json()
+    index = prices["index"]["price_milliminor"]
+    assert 260_000 <= index <= 270_000
+    assert prices["index"]["coverage_bps"] > 9_000
+    await people.come_back("bea")
+    [position] = (await people.get("bea", "users/me/portfolio")).json()["items"]
+    assert (position["available"], position["held"]) == (50, 50)
+    assert position["reference_milliminor"] == index
+    assert position["unrealised_minor"] == 100 * index // 1_000 - 25_000
+    await world.host.stop()
+    world.transport.kill("host")
+    [position] = (await people.get("bea", "users/me/portfolio")).json()["items"]
+    assert (position["cost_minor"], position["unrealised_minor"]) == (25_000, None)
+    await world.start()
 
 
 async def test_a_credit_is_paid_once_and_only_by_those_who_may(
