@@ -58,6 +58,10 @@ class Api:
         """Change something, once. Raises Refused."""
         return await self._send("POST", path, {"json": body}, key or str(uuid.uuid4()))
 
+    async def delete(self, path: str, key: str | None = None) -> Any:
+        """End something, once. Raises Refused."""
+        return await self._send("DELETE", path, {}, key or str(uuid.uuid4()))
+
     async def put(self, path: str, body: Any) -> Any:
         """Set something to what it shall be, however often. Raises Refused."""
         return await self._send("PUT", path, {"json": body})

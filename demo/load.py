@@ -1,4 +1,4 @@
-"""The demo's content, loaded once: an artist with three songs, a fan, a funded reward pool.
+"""The demo's content, loaded once: an artist with songs, fans, a funded reward pool, a market.
 
 The music is Maxstack's (demo/LICENCES.md); the account that publishes it stands for nobody.
 """
@@ -6,12 +6,15 @@ The music is Maxstack's (demo/LICENCES.md); the account that publishes it stands
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 from demo.client import Api, Refused
+from demo.market import open_market
 from demo.player import Tell
 from demo.story import MINOR, MUSIC
 
-ADMIN, ARTIST, FAN = "demo-admin", "demo-artist", "demo-fan"
+ADMIN, ARTIST, FAN, TRADER = "demo-admin", "demo-artist", "demo-fan", "demo-trader"
+ISSUED = "Nebula (excerpt)"
 ARTIST_NAME = "Maxstack (demo)"
 SONGS = {
     "Nebula (excerpt)": "nebula.opus",
@@ -27,13 +30,17 @@ Promote = Callable[[str], Awaitable[None]]
 
 async def load(base_url: str, password: str, promote: Promote, tell: Tell) -> None:
     """Load what is missing. Every step may be done again: it changes nothing twice."""
-    async with Api(base_url) as admin, Api(base_url) as artist, Api(base_url) as fan:
-        for api, name in ((admin, ADMIN), (artist, ARTIST), (fan, FAN)):
+    async with AsyncExitStack() as stack:
+        users = {name: Api(base_url) for name in (ADMIN, ARTIST, FAN, TRADER)}
+        for name, api in users.items():
+            await stack.enter_async_context(api)
             await _enter(api, name, password)
+        admin, artist, fan, trader = users.values()
         await promote(ADMIN)
         await admin.sign_in(ADMIN, password)
-        await _publish(artist, tell)
+        songs = await _publish(artist, tell)
         await _fund(admin, tell)
+        await open_market(admin, artist, {FAN: fan, TRADER: trader}, songs[ISSUED], tell)
 
 
 async def _enter(api: Api, name: str, password: str) -> None:
@@ -46,18 +53,22 @@ async def _enter(api: Api, name: str, password: str) -> None:
     await api.sign_in(name, password)
 
 
-async def _publish(artist: Api, tell: Tell) -> None:
+async def _publish(artist: Api, tell: Tell) -> dict[str, str]:
+    """The ids of the demo's songs by title."""
     try:
         await artist.post("/artists", {"name": ARTIST_NAME})
     except Refused as refused:
         if refused.code != "artist-exists":
             raise
-    known = {song["title"] for song in (await artist.get("/songs?limit=100"))["items"]}
+    songs = (await artist.get("/songs?limit=100"))["items"]
+    known: dict[str, str] = {song["title"]: song["song_id"] for song in songs}
     for title, file in SONGS.items():
         if title not in known:
             # The key is the title's, so that two loads at once publish it once.
-            await artist.publish(title, MUSIC / file, key=f"demo-song-{file}")
+            song = await artist.publish(title, MUSIC / file, key=f"demo-song-{file}")
+            known[title] = song["song_id"]
             tell(f"published {title}")
+    return known
 
 
 async def _fund(admin: Api, tell: Tell) -> None:

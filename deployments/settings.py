@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     # How far the platform has grown, which its fees follow: an operator's decision, so that no fee
     # changes by itself.
     platform_phase: PlatformPhase = PlatformPhase.LAUNCH
+    auction_ms: int = Field(60_000, ge=100, le=3_600_000)
     beat_interval_ms: int = Field(10_000, ge=200, le=60_000)
     # Whether `run` loads the demo. Production never does.
     demo: bool = True

@@ -18,7 +18,7 @@ from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
 from deployments.settings import Settings
-from domain.policy import ListeningPolicy, RewardPolicy, market_policy
+from domain.policy import ListeningPolicy, MarketPolicy, RewardPolicy, market_policy
 from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
@@ -51,6 +51,12 @@ def reward_policy(settings: Settings) -> RewardPolicy:
     return RewardPolicy(max_gap_ms=listening_policy(settings).max_gap_ms)
 
 
+def trading_policy(settings: Settings) -> MarketPolicy:
+    """What the market charges and allows, and how long its call auctions collect."""
+    policy = market_policy(settings.platform_phase)
+    return msgspec.structs.replace(policy, auction_ms=settings.auction_ms)
+
+
 def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[str, AnyKind]:
     """Every kind of entity that the engine owns, by name, under its policy.
 
@@ -62,7 +68,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PoolsKind(reward, verifier),
         ListenersKind(Policies(reward=reward)),
         PayeesKind(reward),
-        MarketKind(market_policy(settings.platform_phase)),
+        MarketKind(trading_policy(settings)),
     )
     return {kind.name: kind for kind in kinds}
 

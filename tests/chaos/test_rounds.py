@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ from messages.rewards import pool_channel
 from simulators.proofs import Prover
 from tests import audio_files
 from tests.chaos.load import PATIENCE_S, Fan, Funder
+from tests.chaos.market_checks import check_market
+from tests.chaos.market_load import Trader, open_market
 from tests.integration.realtime_support import Follower
 from tests.running_system import IN_ORDER, Running, run_system
 
 ROUNDS = int(os.environ.get("VIBESTREAM_CHAOS_ROUNDS", "6"))
 SEED = int(os.environ.get("VIBESTREAM_CHAOS_SEED", "20261124"))
-FANS, FUNDERS = 4, 3
+FANS, FUNDERS, TRADERS = 4, 3, 4
 NEXT_ENGINE = "starting another"
 ROUND_S = 60.0
 # What is killed, and how often of a hundred. A node's death costs all of Ray, so it is rarer.
@@ -68,6 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     keys = Prover().write_artifacts(folder / "keys")
     variables = {
         "VIBESTREAM_BEAT_INTERVAL_MS": "250",
+        "VIBESTREAM_AUCTION_MS": "2000",
         "VIBESTREAM_TEST_PROOF_KEYS": str(keys),
         "VIBESTREAM_ENVIRONMENT": "test",
     }
@@ -91,6 +95,8 @@ async def _rounds(running: Running, folder: Path) -> None:
     prover, pool_id = Prover(), pool["pool_id"]
     fans = [Fan(running.url, f"fan-{n}", song, pool_id, prover) for n in range(FANS)]
     funders = [Funder(running.url, f"f{n}", pool["pool_id"], password) for n in range(FUNDERS)]
+    traders = [Trader(running.url, f"trader-{n}", SEED + n) for n in range(TRADERS)]
+    issue_id = await open_market(running.url, song["song_id"], password, traders)
     follower = Follower((pool_channel(pool["pool_id"]),))
     earlier = await _written(running, pool)
     over = False
@@ -98,6 +104,7 @@ async def _rounds(running: Running, folder: Path) -> None:
     await asyncio.wait_for(follower.ready.wait(), 30)
     clients = [asyncio.create_task(fan.run(lambda: over)) for fan in fans]
     clients += [asyncio.create_task(funder.run(lambda: over)) for funder in funders]
+    clients += [asyncio.create_task(trader.run(lambda: over)) for trader in traders]
     try:
         killed = await _kill(running, chance, clients)
     finally:
@@ -107,12 +114,15 @@ async def _rounds(running: Running, folder: Path) -> None:
     funded = sum(sum(funder.acknowledged_minor) for funder in funders)
     ended = {session_id: view for fan in fans for session_id, view in fan.ended.items()}
     claimed = {nullifier: paid for fan in fans for nullifier, paid in fan.claimed.items()}
+    orders = await check_market(partial(_fetch, running), issue_id, traders)
     print(  # noqa: T201
-        f"chaos: {dict(killed)}, {len(ended)} sessions, {len(claimed)} claims, {funded} minor"
+        f"chaos: {dict(killed)}, {len(ended)} sessions, {len(claimed)} claims, {funded} minor, "
+        f"{orders} orders"
     )
     assert ended
     assert claimed
     assert funded
+    assert orders
     await _check_shares(running, pool, ended)
     await _check_claims(running, pool, claimed)
     await _check_balance(running, pool, funded)
