@@ -6,7 +6,7 @@ is the sums at the window's boundaries, whatever happened between them, and aver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -99,9 +99,9 @@ def from_log(logarithm: int) -> int:
 def winsorised(window: Window, trim_bps: int) -> int:
     """The mean logarithm, each step of the window by its own mean, the extreme ones drawn in.
 
-    Of the time that is known, the lowest and the highest `trim_bps` count as the values at those
-    quantiles (Tukey 1962). So what holds for less than that share of the window is worth no more
-    than the window's own quantile.
+    Of the time that is known, the lowest and the highest `trim_bps` count as the values next to
+    them (winsorising: Tukey, "The Future of Data Analysis", 1962). So what holds for no more than
+    that share of the window is worth no more than the rest of it was.
     """
     parts = []
     for earlier, later in pairwise(window.rows):
@@ -109,19 +109,22 @@ def winsorised(window: Window, trim_bps: int) -> int:
             parts.append((((later.logs - earlier.logs) & MODULUS) // known_ms, known_ms))
     parts.sort()
     total_ms = sum(known_ms for _, known_ms in parts)
-    low = _quantile(parts, total_ms * trim_bps)
+    low = _quantile(reversed(parts), total_ms * (BPS - trim_bps))
     high = _quantile(parts, total_ms * (BPS - trim_bps))
     return sum(min(max(value, low), high) * ms for value, ms in parts) // total_ms
 
 
-def _quantile(parts: Sequence[tuple[int, int]], rank: int) -> int:
-    """The least value below or at which `rank` ten-thousandths of a millisecond lie."""
-    passed = 0
+def _quantile(parts: Iterable[tuple[int, int]], rank: int) -> int:
+    """The value at which, in the order given, `rank` ten-thousandths of a millisecond are passed.
+
+    From either end alike, so that up and down are treated the same.
+    """
+    passed, found = 0, 0
     for value, ms in parts:
-        passed += ms * BPS
+        passed, found = passed + ms * BPS, value
         if passed >= rank:
-            return value
-    return parts[-1][0]
+            break
+    return found
 
 
 def read(window: Window, price: int | None, staleness_ms: int) -> Reading:

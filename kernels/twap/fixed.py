@@ -43,7 +43,7 @@ def power2(logarithm: int, scale: int) -> int:
     """
     whole, fraction = divmod(logarithm, ONE)
     product = 1 << POWER_BITS
-    for place, root in enumerate(_roots(), 1):
+    for place, root in enumerate(roots(), 1):
         if fraction >> (FRACTION_BITS - place) & 1:
             product = product * root >> POWER_BITS
     scaled = product * scale << whole
@@ -51,7 +51,7 @@ def power2(logarithm: int, scale: int) -> int:
 
 
 @cache
-def _roots() -> tuple[int, ...]:
+def roots() -> tuple[int, ...]:
     """2^(1/2), 2^(1/4), … as multiples of 2^-POWER_BITS."""
     roots = [isqrt(2 << (2 * POWER_BITS))]
     while len(roots) < FRACTION_BITS:

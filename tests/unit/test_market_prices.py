@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain.market.price_windows import Reading
+from domain.market.price_windows import Reading, Sums, Window, winsorised
 from domain.market.prices import PriceRecord, _cap, follow
 from domain.market.quotes import MAX_PRICE, MAX_RUNGS, quotable
 from domain.policy import MINUTE_MS, PricePolicy
+from kernels.twap.fixed import log2
 from tests.kernels.naive.price_record import NaiveRecord
 
 HOUR_MS = 60 * MINUTE_MS
@@ -22,7 +23,7 @@ SMALL = PricePolicy(
     max_spread_bps=9_000,
     short_window_ms=10,
     short_step_ms=2,
-    hour_window_ms=24,
+    hour_window_ms=16,
     hour_step_ms=4,
     day_window_ms=60,
     day_step_ms=12,
@@ -76,7 +77,7 @@ def test_equals_its_naive_twin(
     naive.walk(now_ms)
     for reading, (window_ms, step_ms) in (
         (found.five_minutes, (10, 2)),
-        (found.hour, (24, 4)),
+        (found.hour, (16, 4)),
         (found.day, (60, 12)),
     ):
         start, _ = naive.window(window_ms, step_ms)
@@ -330,6 +331,26 @@ def test_orders_worth_too_little_are_no_quote() -> None:
     assert quotable(bids, tick_minor=10, floor_minor=1_991) == 98
     assert quotable(bids, tick_minor=10, floor_minor=51_000) == 0
     assert quotable([], tick_minor=10, floor_minor=1) == 0
+
+
+@pytest.mark.parametrize(("trim_bps", "mean"), [(0, 25), (2_499, 25), (2_500, 25), (4_000, 25)])
+def test_both_ends_are_drawn_in_alike(trim_bps: int, mean: int) -> None:
+    rows = [Sums()]
+    for value in (20, 40, 10, 30):
+        rows.append(Sums(logs=rows[-1].logs + 100 * value, known_ms=rows[-1].known_ms + 100))
+    assert winsorised(Window(400, rows), trim_bps) == mean
+    spike = [*rows, Sums(logs=rows[-1].logs + 100 * 900, known_ms=500)]
+    assert winsorised(Window(500, spike), 2_000) == (20 + 40 + 20 + 30 + 40) // 5
+    dip = [*rows, Sums(logs=rows[-1].logs, known_ms=500)]
+    assert winsorised(Window(500, dip), 2_000) == (20 + 30 + 10 + 30 + 10) // 5
+
+
+def test_what_comes_to_rest_at_once_counts_as_one() -> None:
+    record = PriceRecord()
+    for bid in (90, 93, 98):
+        record.observe_quote(0, bid, 99)
+    record.halt(30_000)
+    assert record.capped_log == log2(98 + 99)
 
 
 def test_quotes_that_cross_are_none() -> None:

@@ -170,10 +170,8 @@ class NaiveRecord:
         values.sort()
         count = len(values)
 
-        def quantile(bps: int) -> int:
-            return next(v for n, v in enumerate(values, 1) if n * BPS >= bps * count)
-
-        low, high = quantile(policy.trim_bps), quantile(BPS - policy.trim_bps)
+        cut = count * policy.trim_bps // BPS  # so many milliseconds at either end are drawn in
+        low, high = values[cut], values[count - 1 - cut]
         return power2(sum(min(max(v, low), high) for v in values) // count, 500)
 
     def settle(self) -> int | None:
