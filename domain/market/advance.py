@@ -107,7 +107,7 @@ class Advance:
         self._is_fresh_sell = False
         self._in_auction = False
         self._touched: dict[int, tuple[OpenOrder, EndReason]] = {}
-        self._traders: dict[str, Holding] = {}
+        self._moved: dict[str, Holding] = {}
         self._seen: list[tuple[Any, ...]] = []  # the orders that changed, as their owners see them
         self._trades: list[Trade] = []
         self._back: dict[tuple[str, bool], int] = {}  # to give back, by user and whether shares
@@ -191,6 +191,7 @@ class Advance:
         if order.side is Side.BUY:
             holding.buying += order.left
         else:
+            self._moved[order.user_id] = holding
             holding.hold(order.left)
             self._is_fresh_sell = True
         self._entering = order
@@ -206,6 +207,7 @@ class Advance:
         if order.side is Side.BUY:
             holding.buying += grows
         elif grows:
+            self._moved[order.user_id] = holding
             holding.hold(grows)
             # Ahead of the trades that may take them.
             self.transactions.append(
@@ -260,14 +262,14 @@ class Advance:
         holding = self._holding(order.user_id)
         holding.buying -= shares
         holding.acquire(shares, value + fee)
-        self._traders[order.user_id] = holding
+        self._moved[order.user_id] = holding
         return released
 
     def _sold(self, order: OpenOrder, shares: int, value: int, fee: int) -> None:
         _fill(order, shares, value, fee)
         holding = self._holding(order.user_id)
         holding.dispose(shares, value - fee)
-        self._traders[order.user_id] = holding
+        self._moved[order.user_id] = holding
 
     def _cancelled(self, output: Output) -> None:
         order = self._trading.orders[output.order_id]
@@ -301,6 +303,7 @@ class Advance:
         order.left -= shares
         holding = self._holding(order.user_id)
         if order.side is Side.SELL:
+            self._moved[order.user_id] = holding
             holding.hold(-shares)
             if not (self._is_fresh_sell and order is self._entering):
                 self._hold(order.user_id, -shares, is_shares=True)
@@ -382,7 +385,7 @@ class Advance:
         return [OrderChanged(*fields) for fields in self._seen]
 
     def _holdings(self) -> Iterable[HoldingChanged]:
-        for user_id, holding in self._traders.items():
+        for user_id, holding in self._moved.items():
             yield changed(self._market.issue_id, user_id, holding, self.now_ms)
 
     def _book(self, changed_phase: bool) -> Iterable[BookChanged]:

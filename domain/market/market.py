@@ -17,7 +17,7 @@ _DECIDERS: Deciders = {
     **locks.DECIDERS,
     **distribution.DECIDERS,
     **orders.DECIDERS,
-    **phases.DECIDERS,
+    **phases.DECIDERS,  # after the issues: a termination closes the book
     **price_views.DECIDERS,
 }
 _CHANGES: Changes = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from domain.decision import Decision
+from domain.market import issues
 from domain.market.advance import Advance, again
 from domain.market.order_rules import TRADED
 from domain.market.orders import Outcome, finish
@@ -12,6 +13,7 @@ from domain.market.references import reference
 from domain.market.state import Changes, Deciders, Market
 from domain.market.trading import Trading, width
 from domain.policy import MarketPolicy
+from messages.market import TerminateIssue
 from messages.market.order_errors import BookClosed, BookNotFound, BookOpen, NotHalted
 from messages.market.orders import (
     BookAdvanced,
@@ -141,7 +143,25 @@ def _get(policy: MarketPolicy, market: Market, command: GetBook, now_ms: int) ->
     return Decision(answer=view(market, command.levels))
 
 
+def _terminate(
+    policy: MarketPolicy, market: Market, command: TerminateIssue, now_ms: int
+) -> Outcome:
+    """The end of an issue is the end of the orders on it."""
+    over = issues.DECIDERS[TerminateIssue](policy, market, command, now_ms)  # or it is refused
+    if market.trading is None:
+        return over
+    closed = close(policy, market, now_ms, cancel_orders=True)
+    over = issues.DECIDERS[TerminateIssue](policy, market, command, now_ms)
+    return Decision(
+        (*closed.events, *over.events),
+        over.answer,
+        (*closed.transactions, *over.transactions),
+        (*closed.timers, *over.timers),
+    )
+
+
 DECIDERS: Deciders = {
+    TerminateIssue: _terminate,
     OpenTrading: _open,
     HaltTrading: _halt,
     ResumeTrading: _resume,

@@ -187,6 +187,36 @@ async def test_operators_halt_resume_and_close(floor: Floor) -> None:
     assert (ended["status"], ended["reason"], ended["held_minor"]) == ("cancelled", "closed", 0)
 
 
+async def test_prices_follow_the_book_and_candles_its_trades(floor: Floor) -> None:
+    await floor.as_("mira").order("sell", 100, 260)
+    await floor.as_("fan").order("buy", 100, 240)
+    young = (await floor.get(f"issues/{ISSUE}/prices")).json()
+    assert young["index"]["price_milliminor"] is None
+    await floor.order("buy", 10, 260)
+    floor.world.now_ms += 45 * 60_000
+    old = (await floor.as_("").get(f"issues/{ISSUE}/prices")).json()
+    assert 240_000 < old["index"]["price_milliminor"] <= 260_000
+    assert old["index"]["coverage_bps"] > 7_000
+    assert (old["mark_milliminor"], old["hour"]["trades"]) == (250_000, 0)
+    assert old["index"]["staleness_ms"] == 45 * 60_000
+    candles = (await floor.get(f"books/{ISSUE}/candles?step=1h")).json()
+    [candle] = candles["items"]
+    assert (candle["close_minor"], candle["shares"], candle["turnover_minor"]) == (260, 10, 2_600)
+    await floor.api.sign_in("fan")  # the token ran out meanwhile
+    [mine] = (await floor.get("users/me/portfolio")).json()["items"]
+    assert mine["reference_milliminor"] == old["index"]["price_milliminor"]
+    assert_problem(await floor.get(f"books/{uuid.uuid4()}/candles"), 404, "book-not-found")
+
+
+async def test_what_is_held_shows_in_the_portfolio(floor: Floor) -> None:
+    order = (await floor.as_("mira").order("sell", 100, 260)).json()
+    [mine] = (await floor.get("users/me/portfolio")).json()["items"]
+    assert (mine["available"], mine["held"]) == (4_900, 100)
+    await floor.delete(f"books/{ISSUE}/orders/{order['order_id']}")
+    [mine] = (await floor.get("users/me/portfolio")).json()["items"]
+    assert (mine["available"], mine["held"]) == (5_000, 0)
+
+
 async def test_anyone_can_match_the_journal_again(floor: Floor) -> None:
     for number in range(4):
         await floor.as_("mira").order("sell", 5, 260 + 10 * (number % 2))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.market.holders import Holding
+from domain.market.telling import subject, together
 from domain.policy import DAY_MS, MarketPolicy
-from messages.market import IssueStatus
+from messages.market import IssueStatus, TerminateIssue
 from messages.market.orders import (
     BookChanged,
     CloseTrading,
@@ -23,7 +25,7 @@ from messages.market.orders import (
     SelfTrade,
     TimeInForce,
 )
-from tests.unit.market_desk import ARTIST, FAN, OTHER, Desk, active
+from tests.unit.market_desk import ARTIST, FAN, ISSUE, OTHER, SHARE, Desk, active
 
 CASH = {FAN: 1_000_000, OTHER: 1_000_000}
 LIMIT, MARKET, STOP, STOP_LIMIT = OrderKind
@@ -346,6 +348,39 @@ def test_a_closed_book_keeps_its_orders_or_ends_them(desk: Desk) -> None:
     desk.check()
 
 
+def test_the_end_of_an_issue_ends_its_orders(desk: Desk) -> None:
+    """And an artist's open sells are among the shares that are gone."""
+    desk.market.issue = replace(desk.market.issue, artist_user_id=ARTIST, retained=5_000)
+    desk.balances[f"issue:{ISSUE}:offered/{SHARE}"] = 5_000
+    desk.totals = desk.sums()
+    desk.sell(ARTIST, 100, 1_010)
+    desk.buy(FAN, 10, 990)
+    desk.ask(TerminateIssue())
+    ended = [e.reason for e in desk.told if isinstance(e, OrderChanged)]
+    assert ended == [EndReason.CLOSED, EndReason.CLOSED]
+    assert (desk.cash(FAN)[1], phase(desk)) == (0, Phase.CLOSED)
+    assert desk.shares(ARTIST)[1] == 0
+    assert desk.refused(desk.buy, FAN, 1, 1_000) == "book-closed"
+    assert desk.refused(desk.ask, TerminateIssue()) == "issue-terminated"
+
+
+def test_what_a_batch_says_of_one_thing_is_said_once(desk: Desk) -> None:
+    first = desk.sell(ARTIST, 10, 1_010)
+    desk.sell(ARTIST, 10, 1_020)
+    desk.buy(FAN, 15, 1_020)
+    public = [e for e in desk.events if subject(e) is not None]
+    groups: dict[Any, list[Any]] = {}
+    for event in public:
+        groups.setdefault(subject(event), []).append(event)
+    told = {of: together(events) for of, events in groups.items()}
+    assert told["order", ISSUE, first.order_id].status is OrderStatus.FILLED
+    assert told["holding", ISSUE, ARTIST].available == 4_980
+    book = told["book", ISSUE]
+    assert (book.after, [t.trade_id for t in book.trades]) == (0, [1, 2])
+    levels = {(level.side, level.price_minor): level.shares for level in book.levels}
+    assert levels == {("sell", 1_010): 0, ("sell", 1_020): 5}
+
+
 # --- bands ----------------------------------------------------------------------------------------
 
 
@@ -363,6 +398,40 @@ def test_a_trade_that_would_pass_the_dynamic_band_halts_the_book(desk: Desk) -> 
     assert desk.trades() == [(1_055, 10)]
     assert list(desk.market.trading.depth.levels) == [("buy", 1_100)]  # type: ignore[union-attr]
     desk.check()
+
+
+def test_after_an_auction_the_band_is_around_its_price_too(desk: Desk) -> None:
+    """INDEX would be an hour behind, and the book would halt again and again."""
+    desk.sell(ARTIST, 10, 1_055)
+    desk.buy(FAN, 10, 1_060)
+    assert phase(desk) is Phase.HALTED
+    desk.pass_time(desk.policy.halt_ms)
+    desk.pass_time(desk.policy.auction_ms)
+    assert desk.trades() == [(1_055, 10)]
+    desk.sell(ARTIST, 10, 1_105)
+    desk.buy(FAN, 10, 1_105)
+    assert (desk.trades(), phase(desk)) == ([(1_105, 10)], Phase.CONTINUOUS)
+    desk.sell(ARTIST, 10, 1_110)
+    desk.buy(FAN, 10, 1_110)
+    assert phase(desk) is Phase.HALTED
+
+
+def test_the_dynamic_band_is_around_the_index_and_not_the_last_trade(desk: Desk) -> None:
+    """Whoever pushes the last trade does not take the band along."""
+    desk.buy(OTHER, 100, 995)
+    desk.sell(ARTIST, 100, 1_005)
+    desk.pass_time(45 * 60_000)
+    for price in (1_010, 1_030, 1_050):
+        desk.buy(FAN, 100, price, tif=IOC)
+        desk.sell(ARTIST, 100, price)
+        desk.pass_time(2_000)
+    assert phase(desk) is Phase.CONTINUOUS
+    desk.buy(FAN, 110, 1_050)
+    assert desk.trades()[-1] == (1_050, 100)
+    desk.sell(ARTIST, 5, 1_050)
+    desk.sell(ARTIST, 5, 1_080)
+    desk.buy(FAN, 10, 1_080)
+    assert phase(desk) is Phase.HALTED
 
 
 def test_an_order_that_never_rests_ends_where_the_band_does(desk: Desk) -> None:
