@@ -182,7 +182,7 @@ def verify_lanes(
 ) -> None:
     """Give each chosen proof its place in VERDICTS, as `verify_one` would, or UNDECIDED.
 
-    block: the key's, spread, aligned; other memory is as `verify_one` takes it, a row a proof.
+    block: the key's, spread, aligned; other memory is as in `single`, a row a proof.
     """
     noinline()
     group, places, t = stack(GROUP), stack(64), stack(JACOBIAN)

@@ -123,21 +123,31 @@ def negated_points(points: int, jacobian: int, count: int, work: int) -> None:
 
 
 @kernel
-def verify_one(proof: int, inputs: int, count: int, block: int, tables: int, bits: int) -> int:
-    """The verdict's place in VERDICTS for one proof; `count` inputs of 256 bits, little-endian."""
+def total_of_inputs(
+    total: int, inputs: int, count: int, block: int, tables: int, bits: int
+) -> bool:
+    """total = L, Jacobian; `count` inputs of 256 bits, little-endian. False where one is not below
+    r."""
+    noinline()
+    g1_from_affine(total, block + IC_0)
+    fixed_base_sum(total, tables, inputs, count, bits)
+    return below_r(inputs, count)
+
+
+@kernel
+def verify_one(proof: int, total: int, block: int) -> int:
+    """The verdict's place in VERDICTS for one proof; total: its L."""
     noinline()
     pair, c, jacobian = stack(PAIR), stack(AFFINE), stack(TWO_JACOBIANS)
     points, work, f = stack(TWO_FIXED_POINTS), stack(E2), stack(E12)
-    if not below_r(inputs, count):
-        return INPUT
     code = screen(proof)
     if code == VALID:
         code = enter_proof(pair, c, proof)
     if code != VALID:
         return code
     g1_from_affine(jacobian, c)
-    g1_from_affine(jacobian + JACOBIAN, block + IC_0)
-    fixed_base_sum(jacobian + JACOBIAN, tables, inputs, count, bits)
+    for i in range(3):
+        fp_copy(jacobian + JACOBIAN + i * E1, total + i * E1)
     negated_points(points, jacobian, 2, work)
     miller(f, pair, 1, block + LINES, points, 2)
     if not in_subgroup(pair):

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.groth16.formats import Proof, VerifyingKey
-from kernels.groth16.key import Prepared, Words, prepare
-from kernels.groth16.single import VERDICTS, verify_one
+from kernels.groth16.key import prepare
+from kernels.groth16.per_proof import per_proof
+from kernels.groth16.single import VERDICTS
 from kernels.groth16.verdict import Verdict
 from kernels.groth16.written import write
 
@@ -20,16 +21,4 @@ def verify(key: VerifyingKey, proof: Proof, signals: Sequence[int]) -> Verdict:
     if isinstance(written, Verdict):
         return written
     points, inputs = (np.frombuffer(part, np.uint64) for part in written)
-    return VERDICTS[verify_words(prepare(key), points, inputs)]
-
-
-def verify_words(prepared: Prepared, points: Words, inputs: Words) -> int:
-    """The verdict's place in VERDICTS, for a proof and inputs as words."""
-    return verify_one(
-        points.ctypes.data,
-        inputs.ctypes.data,
-        prepared.inputs,
-        prepared.block.ctypes.data,
-        prepared.tables.ctypes.data,
-        prepared.bits,
-    )
+    return VERDICTS[per_proof().one(prepare(key), points, inputs)]

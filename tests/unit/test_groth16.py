@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernels.bn254.integers import P, R
@@ -36,6 +37,15 @@ pytestmark = [
     pytest.mark.skipif(not compiled, reason="the kernels are machine code only"),
 ]
 
+
+@pytest.fixture(autouse=True, params=["one_by_one", "eight_lanes"])
+def per_proof(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with either backend; without IFMA the lanes run on ordinary multiplications."""
+    chosen = getattr(importlib.import_module("kernels.groth16.per_proof"), request.param)
+    module = importlib.import_module("kernels.groth16.verify")
+    monkeypatch.setattr(module, "per_proof", chosen)
+
+
 TRAPDOOR = Trapdoor.random(inputs=3, seed=1)
 SIGNALS = (5, R - 1, 2**200)
 scalars = st.integers(1, R - 1)
@@ -52,7 +62,7 @@ def proof() -> Proof:
 
 
 # ---------------------------------------------------------------------------------- valid
-@settings(max_examples=15)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(*[st.integers(0, R - 1)] * 3), scalars, scalars)
 def test_honest_proofs_are_valid(signals: tuple[int, ...], a: int, b: int) -> None:
     assert verify(TRAPDOOR.key(), TRAPDOOR.proof(signals, a, b), signals) is Verdict.VALID
@@ -87,7 +97,7 @@ def test_malleated_proofs_are_valid_too(key: VerifyingKey, proof: Proof) -> None
 
 
 # -------------------------------------------------------------------------------- refused
-@settings(max_examples=10)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scalars, scalars, scalars)
 def test_random_points_fail(a: int, b: int, c: int) -> None:
     proof = Proof(g1(a), g2(b), g1(c))
