@@ -132,7 +132,7 @@ async def _owned(services: Services, user_id: str, issue_id: str) -> HoldingView
 def _position(
     row: storage.HoldingRow, locks: list[StandingLock], said: HoldingView | None
 ) -> Position:
-    """A position as its owner has it; else as it was last told, without orders since and price."""
+    """A position as its owner has it; else as it was last told, without a price."""
     reference = None if said is None else said.reference_milliminor
     fields = msgspec.structs.asdict(row)
     if said is not None:
