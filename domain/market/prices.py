@@ -70,8 +70,10 @@ class PriceRecord(msgspec.Struct):
     Give it everything in the order in which it happened. A moment before the last one counts as
     that one: the record's clock does not go back. It keeps the policy it was opened with.
 
-    told_ms: the latest moment that it was told of.  at_ms: up to when the sums (`Sums`) are made,
-    for as long as nothing changes they need not be.  boundary_ms: the next of the finest grid.
+    last_half: the last trade in half ticks, or what an auction was held at and quotes have not yet
+    confirmed; for want of an index it is what there is.  told_ms: the latest moment that it was
+    told of.  at_ms: up to when the sums (`Sums`) are made, for as long as nothing changes they need
+    not be.  boundary_ms: the next of the finest grid.
     """
 
     policy: PricePolicy = PricePolicy()
@@ -82,6 +84,7 @@ class PriceRecord(msgspec.Struct):
     observed_ms: int = 0
     halted: bool = False
     last_half: int = 0
+    confirmed: bool = False
     mark_half: int = 0
     mark_log: int = 0
     capped_log: int = 0
@@ -126,19 +129,22 @@ class PriceRecord(msgspec.Struct):
         narrow = is_narrow(bid, ask, self.policy.max_spread_bps)
         if same_owner or quantity <= 0 or self.halted or not can_trust(bid, ask, narrow=narrow):
             return
-        self.last_half = believed(bid, ask, self.last_half, price, narrow=narrow)
+        last_half = self.last_half if self.confirmed else 0
+        if last := believed(bid, ask, last_half, price, narrow=narrow):
+            self.last_half, self.confirmed = last, True
         self.trades += 1
         self.observed_ms = self.at_ms
         self._remark()
 
     def anchor(self, at_ms: int, price: int) -> None:
-        """A price that many parties made at once: of the primary sale, or of a call auction.
+        """What a primary sale or a call auction was held at: the last trade, to be confirmed.
 
-        It stands for the last trade as it is, whatever the quotes.
+        Two accounts of one owner may have met in an auction as well. So it makes no mark by itself;
+        when narrow quotes have rested around it, or beside it, it counts as a trade between them.
         """
         assert 0 < price <= MAX_PRICE, "a price is in range"
         self._advance(at_ms)
-        self.last_half = 2 * price
+        self.last_half, self.confirmed = 2 * price, False
         self.observed_ms = self.at_ms
         self._remark()
 
@@ -271,7 +277,10 @@ class PriceRecord(msgspec.Struct):
         """The mark after something changed. The capped one begins with the first there is."""
         bid, ask = self._sides()
         narrow = is_narrow(bid, ask, self.policy.max_spread_bps)
-        half = 0 if self.halted else mark(bid, ask, self.last_half, narrow=narrow)
+        last_half = self.last_half if narrow or self.confirmed else 0
+        half = 0 if self.halted else mark(bid, ask, last_half, narrow=narrow)
+        if narrow and half and last_half and not self.confirmed:
+            self.last_half, self.confirmed = half, True
         self.covered = narrow and half > 0
         if half != self.mark_half:
             self.mark_half = half

@@ -181,6 +181,15 @@ def emptied(record: PriceRecord) -> None:
         record.observe_trade(at_ms, 10 * FAIR, 10, same_owner=False)
 
 
+def auctioned(record: PriceRecord) -> None:
+    """A halt, everything bought, and an auction at twice the price that nobody else is in."""
+    record.halt(START_MS - 6 * MINUTE_MS)
+    record.observe_quote(START_MS - 6 * MINUTE_MS, BID, 0)
+    record.anchor(START_MS - 5 * MINUTE_MS, 2 * FAIR)
+    record.resume(START_MS - 5 * MINUTE_MS)
+    record.observe_trade(START_MS - 4 * MINUTE_MS, 2 * FAIR, 10, same_owner=False)
+
+
 #                    5 min    hour     day   index  settle
 MOVEMENTS = """
 one_print                0       0       0       0       0
@@ -190,9 +199,11 @@ own_prints               0       0       0       0       0
 spike                    0       0       0       0       0
 spike_of_the_rest       20       1       0       0       0
 emptied                  0       0       0       0       0
+auctioned                0       0       0       0       0
 """
 ATTACKS: tuple[Callable[[PriceRecord], None], ...] = (
     one_print, one_huge_print, wash_prints, own_prints, spike, spike_of_the_rest, emptied,
+    auctioned,
 )  # fmt: skip
 
 

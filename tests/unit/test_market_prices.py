@@ -214,7 +214,23 @@ def test_one_side_without_a_trade_is_no_price() -> None:
     record.observe_trade(MINUTE_MS, 90, 1, same_owner=False)
     assert record.prices(HOUR_MS).mark_milliticks is None
     record.anchor(HOUR_MS, 90)
-    assert record.prices(HOUR_MS).mark_milliticks == 100_000
+    assert record.prices(HOUR_MS).mark_milliticks is None
+
+
+def test_an_auction_counts_when_quotes_have_confirmed_it_and_no_further() -> None:
+    record = market()
+    record.halt(NOW_MS)
+    record.observe_quote(NOW_MS, 99, 0)
+    record.anchor(NOW_MS + MINUTE_MS, 900)
+    record.resume(NOW_MS + MINUTE_MS)
+    record.observe_trade(NOW_MS + MINUTE_MS, 500, 1, same_owner=False)
+    assert record.last_half == 1_800
+    assert record.prices(NOW_MS + 5 * MINUTE_MS).mark_milliticks is None
+    record.observe_quote(NOW_MS + 5 * MINUTE_MS, 99, 103)
+    assert record.prices(NOW_MS + 5 * MINUTE_MS).mark_milliticks is None
+    assert record.prices(NOW_MS + 6 * MINUTE_MS).mark_milliticks == 103_000
+    record.observe_quote(NOW_MS + 6 * MINUTE_MS, 99, 0)
+    assert record.prices(NOW_MS + 6 * MINUTE_MS).mark_milliticks == 103_000
 
 
 def test_a_better_quote_counts_when_it_has_rested_and_a_worse_at_once() -> None:
@@ -293,7 +309,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_more_rising_quotes_than_are_kept_rest_later_not_earlier() -> None:
-    record = PriceRecord(policy=PricePolicy(rest_ms=100))
+    record = PriceRecord(policy=PricePolicy(rest_ms=100, max_spread_bps=10**7))
     record.anchor(0, 1)
     for turn in range(90):
         record.observe_quote(turn, 10 + turn, 5_000)
@@ -315,11 +331,12 @@ def test_the_dearest_price_for_a_century_overflows_nothing() -> None:
         assert price == pytest.approx(1_000 * (MAX_PRICE - 1), rel=4e-9)
 
 
-@pytest.mark.parametrize("bid", [0, 1, MAX_PRICE])
+@pytest.mark.parametrize("bid", [0, 1, 2, MAX_PRICE])
 def test_extreme_quotes(bid: int) -> None:
-    record = PriceRecord()
-    record.observe_quote(0, bid, 0)
+    record = PriceRecord(policy=PricePolicy(max_spread_bps=10_000))
+    record.observe_quote(0, 1, 2)
     record.anchor(0, 1)
+    record.observe_quote(MINUTE_MS, bid, 0)
     found = record.prices(HOUR_MS)
     assert found.mark_milliticks == (1_000 * bid or None)
 

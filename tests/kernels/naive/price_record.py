@@ -35,6 +35,7 @@ class NaiveRecord:
     bids: list[tuple[int, int]] = field(default_factory=lambda: [(-INFINITE, 0)])
     asks: list[tuple[int, int]] = field(default_factory=lambda: [(-INFINITE, INFINITE)])
     last: Fraction | None = None
+    unconfirmed: Fraction | None = None
     halted: bool = False
     capped: int = 0
     now_ms: int = -1
@@ -52,7 +53,7 @@ class NaiveRecord:
         if (bid, ask or INFINITE) != before:
             self.quotes.append(self.now_ms)
             self.observed_ms = self.now_ms
-        self.begin_capped()
+        self.settle_down()
 
     def trade(self, at_ms: int, price: int, quantity: int, *, same_owner: bool) -> None:
         self.walk(at_ms)
@@ -65,25 +66,30 @@ class NaiveRecord:
         self.observed_ms = self.now_ms
         drawn = Fraction(median([bid, price, ask]))
         if self.is_narrow():
-            self.last = drawn
+            self.last, self.unconfirmed = drawn, None
         elif self.last is not None and bid:
             self.last = median([Fraction(bid), drawn, max(self.last, Fraction(bid))])
         elif self.last is not None:
             self.last = median([Fraction(ask), drawn, min(self.last, Fraction(ask))])
-        self.begin_capped()
+        self.settle_down()
 
     def anchor(self, at_ms: int, price: int) -> None:
         self.walk(at_ms)
-        self.last = Fraction(price)
+        self.last, self.unconfirmed = None, Fraction(price)
         self.observed_ms = self.now_ms
-        self.begin_capped()
+        self.settle_down()
 
     def halt(self, at_ms: int, *, halted: bool) -> None:
         self.walk(at_ms)
         self.halted = halted
-        self.begin_capped()
+        self.settle_down()
 
-    def begin_capped(self) -> None:
+    def settle_down(self) -> None:
+        """What follows from a change: an auction is confirmed, the capped mark begins."""
+        if self.unconfirmed is not None and self.is_narrow() and not self.halted:
+            bid, ask = self.rested()
+            self.last = median([Fraction(bid), self.unconfirmed, Fraction(ask)])
+            self.unconfirmed = None
         if not self.capped and (half := self.half()):
             self.capped = log2(half)
 
@@ -117,19 +123,17 @@ class NaiveRecord:
         """Live through each millisecond."""
         if self.opened_ms < 0:
             self.opened_ms = self.now_ms = self.observed_ms = to_ms
-            self.begin_capped()
+            self.settle_down()
         while self.now_ms < to_ms:
+            self.settle_down()
             half = self.half()
-            if half and not self.capped:
-                self.capped = log2(half)
             covered = bool(half) and self.is_narrow()
             logarithm = log2(half) if half else 0
             self.past.append(Instant(self.now_ms, half, logarithm, self.capped, covered))
             if half:
                 self.capped += max(-self.cap, min(self.cap, logarithm - self.capped))
             self.now_ms += 1
-        if not self.capped and (half := self.half()):
-            self.capped = log2(half)
+        self.settle_down()
 
     def window(self, window_ms: int, step_ms: int) -> tuple[int, list[Instant]]:
         start = (self.now_ms - window_ms) // step_ms * step_ms
