@@ -393,7 +393,7 @@ class Advance:
         if not (levels or self._trades or changed_phase):
             return
         if levels:
-            trading.note_quotes(self.now_ms)
+            trading.note_quotes(self.now_ms, levels)
         trading.depth.number += 1
         yield BookChanged(
             self._market.issue_id,

@@ -229,17 +229,15 @@ class Book:
         """The best bids and the best asks, so many levels of each."""
         if levels > len(self._levels):
             self._make_levels(levels)
-        out = self._levels[:levels]
-        bids, asks = (
-            [
-                Level(price, quantity, orders)
-                for _, _, price, orders, quantity in _CHANGE.iter_unpack(
-                    out[: self._market.best_levels(out, 0, side)].view(np.uint8).data
-                )
-            ]
-            for side in (BUY, SELL)
-        )
-        return bids, asks
+        return self._best(BUY, levels), self._best(SELL, levels)
+
+    def _best(self, side: int, levels: int) -> list[Level]:
+        count = min(levels, self._market.best_levels(self._levels, 0, side))
+        taken = self._level_bytes[: count * _CHANGE.size]
+        return [
+            Level(price, quantity, orders)
+            for _, _, price, orders, quantity in _CHANGE.iter_unpack(taken)
+        ]
 
     def take_changes(self) -> list[Change]:
         """The levels that changed since this was last asked, bids first, lowest price first."""

@@ -6,6 +6,7 @@ together (`domain.market.advance`) and never apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -140,6 +141,7 @@ class Trading:
         self.referred_ms = 0
         self._owner_of: dict[str, int] = {}
         self._open: dict[str, int] = {}
+        self.quoted = (0, 0)  # as the price record last saw it, in minor units
 
     def owner(self, user_id: str) -> int:
         """The book's number of a user, or the one that it would get."""
@@ -176,14 +178,24 @@ class Trading:
         ]
         return tuple([level for level in found if put(level)])
 
-    def note_quotes(self, now_ms: int) -> None:
+    def note_quotes(self, now_ms: int, changed: Iterable[DepthLevel]) -> None:
         """Have the price record see the best prices that enough stands behind."""
+        if not any(map(self._may_move_quote, changed)):
+            return
         bids, asks = self.book.depth(QUOTED_LEVELS)
         floor_minor = self.prices.policy.min_quote_minor
-        self.prices.observe_quote(
-            now_ms,
-            quotable([level[:2] for level in bids], self.tick_minor, floor_minor),
-            quotable([level[:2] for level in asks], self.tick_minor, floor_minor),
+        bid = quotable([level[:2] for level in bids], self.tick_minor, floor_minor)
+        ask = quotable([level[:2] for level in asks], self.tick_minor, floor_minor)
+        self.prices.observe_quote(now_ms, bid, ask)
+        self.quoted = bid * self.tick_minor, ask * self.tick_minor
+
+    def _may_move_quote(self, level: DepthLevel) -> bool:
+        """What is worse than the price that enough stands behind already does not."""
+        bid, ask = self.quoted
+        return (
+            level.price_minor >= bid
+            if level.side is Side.BUY
+            else level.price_minor <= ask or not ask
         )
 
 

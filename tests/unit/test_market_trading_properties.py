@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from domain.market.depth import checksum
+from domain.market.quotes import quotable
+from domain.market.trading import QUOTED_LEVELS
 from domain.policy import MarketPolicy
 from messages.errors import Refusal
 from messages.market.orders import (
@@ -208,6 +210,11 @@ class Trading(RuleBasedStateMachine):
             book = trading.book
             if trading.phase is Phase.CONTINUOUS and book.best_bid and book.best_ask:
                 assert book.best_bid < book.best_ask, "a book is never crossed"
+            floor_minor = trading.prices.policy.min_quote_minor
+            assert trading.quoted == tuple(
+                TICK * quotable([level[:2] for level in side], TICK, floor_minor)
+                for side in book.depth(QUOTED_LEVELS)
+            ), "what was not looked at again has not changed"
 
     def teardown(self) -> None:
         if not hasattr(self, "desk"):
