@@ -128,5 +128,6 @@ def averages(
     out = np.empty(shape, np.int64) if out is None else out
     if out.shape != shape:
         raise ValueError("the room is not the result's")
-    _all(starts, at_ms, values, windows, unit, out)
+    with np.errstate(over="ignore"):  # where it is not compiled: sums may wrap
+        _all(starts, at_ms, values, windows, unit, out)
     return out

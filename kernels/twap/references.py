@@ -255,5 +255,6 @@ def references(history: History, rules: Rules) -> Integers:
     out = np.empty((2, len(history.asked_ms)), np.int64)
     ticks = (history.at_ms, logarithms(history.halves), history.covered)
     asked = (history.asked_starts, history.asked_ms)
-    _all(history.starts, ticks, *asked, np.array(rules, np.int64), root_table(), out)
+    with np.errstate(over="ignore"):  # where it is not compiled: sums may wrap
+        _all(history.starts, ticks, *asked, np.array(rules, np.int64), root_table(), out)
     return out
