@@ -33,7 +33,7 @@ demo: setup ## the story of one rewarded listen, on the running system, as it ha
 	@test -d web/prover/node_modules || ! command -v npm >/dev/null || npm ci --prefix web/prover --ignore-scripts --loglevel=error
 	@$(BIN)/python -m deployments.cli demo
 
-verify: setup ## derive every balance and match every order book again, and print any difference
+verify: setup ## derive every balance and share issue and match every order book again, and print any difference
 	@$(BIN)/python -m deployments.cli verify
 
 test: setup ## everything a change must pass

@@ -61,23 +61,31 @@ def demo(
 
 @app.command()
 def verify() -> None:
-    """Derive every balance again, match every order book again, and print any difference."""
-    from deployments.commands import books_verified
+    """Derive every balance and every share issue again, match every order book again, and print
+    any difference."""
+    from deployments.commands import books_verified, issues_verified
     from deployments.commands.access import ask
     from domain.ledger import DIFFERENCES, Difference
     from storage.database import Connection
     from storage.ledger import verify as verify_ledger
 
-    async def both(connection: Connection) -> tuple[list[Difference], list[str]]:
-        return await verify_ledger(connection), await books_verified.differences(connection)
+    async def everything(
+        connection: Connection,
+    ) -> tuple[list[Difference], list[str], list[str]]:
+        return (
+            await verify_ledger(connection),
+            await books_verified.differences(connection),
+            await issues_verified.differences(connection),
+        )
 
-    found, books = ask(Settings(), both)
+    found, books, issues = ask(Settings(), everything)
     for one in found:
         words = DIFFERENCES[one.kind]
         typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
     typer.echo(f"{len(found)} differences." if found else "The ledger is in balance.")
     books_verified.tell(books)
-    raise typer.Exit(1 if found or books else 0)
+    issues_verified.tell(issues)
+    raise typer.Exit(1 if found or books or issues else 0)
 
 
 @app.command()

@@ -336,7 +336,7 @@ async def get_distribution(
     return None if row is None else DistributionRow(**row)
 
 
-async def payments(pool: Pool, distribution_id: str) -> list[PaymentRow]:
+async def payments(pool: Pool | Connection, distribution_id: str) -> list[PaymentRow]:
     """All parts of a distribution but the platform's, in the order of the tree's leaves."""
     return [PaymentRow(**row) for row in await pool.fetch(PAYMENTS, distribution_id)]
 

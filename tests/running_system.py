@@ -20,7 +20,11 @@ from deployments.launcher.server import is_free
 
 ROOT = Path(__file__).resolve().parents[1]
 # What `vibestream verify` says when nothing is wrong.
-IN_ORDER = "The ledger is in balance.\nEvery order book is what its journal makes.\n"
+IN_ORDER = (
+    "The ledger is in balance.\n"
+    "Every order book is what its journal makes.\n"
+    "Every share is somebody's, and every distribution is what its parts make.\n"
+)
 PATIENCE_S = 180.0  # a Ray node anew on two busy cores took 90
 
 

@@ -19,6 +19,7 @@ from actors.runtime.limits import Limits
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.placement import assign
 from actors.runtime.transport_local import LocalTransport
+from deployments.commands import issues_verified
 from domain.policy import MarketPolicy
 from messages.keys import derive_key
 from messages.ledger import transfer
@@ -97,9 +98,10 @@ class MarketWorld:
         return [(row, msgspec.json.decode(row["body"])) for row in rows]
 
     async def verify(self) -> None:
-        """The ledger sums to zero and no balance differs from its postings."""
+        """The ledger is in balance, and holdings and distributions are what it says."""
         async with self.pool.acquire() as connection:
             assert await ledger.verify(connection) == []
+            assert await issues_verified.differences(connection) == []
 
 
 @asynccontextmanager
