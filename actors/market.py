@@ -93,12 +93,17 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
 
     def merged(self, told: Sequence[Told]) -> Sequence[Told]:
         """One event of each order, holding and book: what the batch left of it."""
-        groups: dict[Hashable, list[Told]] = {}
+        last: dict[Hashable, Told] = {}
+        several: dict[Hashable, list[MarketEvent]] = {}
         for each in told:
-            of = subject(each.event) or each.sequence
-            # Where the last of them is, so that what it leads to is told before it.
-            groups[each.entity_id, of] = [*groups.pop((each.entity_id, of), ()), each]
-        return [g[-1]._replace(event=together(e.event for e in g)) for g in groups.values()]
+            of = subject(each.event) or (each.entity_id, each.sequence)
+            before = last.pop(of, None)
+            last[of] = each  # where the last of them is: what it leads to is told before it
+            if before is not None:
+                several.setdefault(of, [before.event]).append(each.event)
+        for of, events in several.items():
+            last[of] = last[of]._replace(event=together(events))
+        return list(last.values())
 
     def channels(self, entity_id: str, event: MarketEvent) -> tuple[str, ...]:
         """What concerns one user is that user's to see; the book's channel names nobody."""

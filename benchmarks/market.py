@@ -27,6 +27,7 @@ from actors.runtime.limits import HandleLimits, Limits
 from actors.runtime.transport_local import LocalTransport
 from benchmarks.harness import Contender, Direction, Figures, Target, compare, percentile, servers
 from benchmarks.market_flow import PRICE_MINOR, TICK_MINOR, Flow
+from deployments.composition.common import collect_seldom
 from domain.policy import MarketPolicy
 from messages.errors import Refusal
 from messages.keys import derive_id
@@ -185,6 +186,7 @@ def main() -> None:
     with servers() as (url, _), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         bench = Bench(url)
         runner.run(bench.open())
+        collect_seldom()  # as the process of a host does
 
         def by(limits: Limits, callers: int) -> Callable[[], Figures]:
             return lambda: runner.run(bench.run(limits, callers))

@@ -9,7 +9,7 @@ from actors.runtime.host import Host
 from actors.runtime.limits import Limits
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.transport import Transport
-from deployments.composition.common import now_ms
+from deployments.composition.common import collect_seldom, now_ms
 from deployments.composition.kernels import load_hashes
 from deployments.settings import Settings
 from deployments.topology import HostSpec, entity_kinds, host_specs, plan
@@ -35,6 +35,7 @@ async def open_host(spec: HostSpec, settings: Settings) -> Host:
     )
     host = Host(spec.name, [kinds[name] for name in spec.kinds], pool, now_ms, limits)
     await host.start()
+    collect_seldom()
     return host
 
 

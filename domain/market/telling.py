@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -22,11 +22,10 @@ def subject(event: Any) -> Hashable | None:
     return None
 
 
-def together(events: Iterable[Any]) -> Any:
+def together(several: Sequence[Any]) -> Any:
     """One event for several of one subject, in order."""
-    several = list(events)
     last = several[-1]
-    if len(several) == 1 or not isinstance(last, BookChanged):
+    if not isinstance(last, BookChanged):
         return last
     levels = {(level.side, level.price_minor): level for e in several for level in e.levels}
     return replace(
