@@ -69,7 +69,7 @@ from kernels.matching.stops import next_stop, note_trades
 from kernels.matching.words import prefetch, spread
 
 SPARE = int64(4)  # events that an order can cause beside its trades, with one to spare
-AHEAD = 12
+AHEAD = 8
 DONE, ENTERS, AGAIN, FULL = (int64(status) for status in range(4))
 # Words of `progress`: the next command, its number, events used, events that must fit.
 NEXT, NUMBER, USED, NEEDED = range(4)
@@ -110,19 +110,36 @@ def run(state: State, commands: Any, events: Any, progress: Any) -> int:
 
 @inner(forceinline=True)
 def look_ahead(state: State, commands: Any, at: int) -> None:
-    """Have what the next commands touch first on its way to the cache."""
+    """Have what the next commands touch on its way to the cache: each step needs the one before."""
     last = len(commands) - 1
-    far = commands[min(at + 2 * AHEAD, last)]
+    far = commands[min(at + 3 * AHEAD, last)]
     prefetch(state.ids, spread(far.order_id) & state.meta[IDS_MASK])
+    middle = commands[min(at + 2 * AHEAD, last)]
+    if middle.op != NEW:
+        prefetch(state.orders, _first_slot(state, middle.order_id))
+    elif _names_level(state, middle):
+        prefetch(state.levels, level_of(state, middle.symbol, int64(middle.side & 1), middle.price))
     near = commands[min(at + AHEAD, last)]
-    if near.op == NEW:
-        if 0 <= near.symbol < state.meta[SYMBOLS] and 0 < near.price < state.meta[WIDTH]:
-            prefetch(state.levels, level_of(state, near.symbol, int64(near.side & 1), near.price))
-    else:
-        slot = int64(
-            state.ids[spread(near.order_id) & state.meta[IDS_MASK]] & np.uint64(0xFFFFFFFF)
-        )
-        prefetch(state.orders, slot)
+    if near.op != NEW:
+        order = state.orders[_first_slot(state, near.order_id)]
+        prefetch(state.levels, int64(order.level))
+        prefetch(state.orders, int64(order.next))
+        prefetch(state.orders, int64(order.prev))
+    elif _names_level(state, near):
+        level = level_of(state, near.symbol, int64(near.side & 1), near.price)
+        prefetch(state.orders, int64(state.levels[level].tail))
+
+
+@inner(forceinline=True)
+def _first_slot(state: State, order_id: int) -> int:
+    """Where the order most likely is; any slot if it is not live."""
+    entry = state.ids[spread(order_id) & state.meta[IDS_MASK]]
+    return int64(entry & np.uint64(0xFFFFFFFF))
+
+
+@inner(forceinline=True)
+def _names_level(state: State, command: Any) -> bool:
+    return 0 <= command.symbol < state.meta[SYMBOLS] and 0 < command.price < state.meta[WIDTH]
 
 
 @inner(forceinline=True)

@@ -329,7 +329,7 @@ class Market:
             else:
                 self._enter(order)
 
-    # -- small words ---------------------------------------------------------------------------
+    # -- small words
 
     def live(self) -> list[Order]:
         """Of each symbol bids, asks, buy stops, sell stops; each in order of priority."""
