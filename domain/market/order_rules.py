@@ -42,6 +42,7 @@ from messages.market.orders import (
 TRADED = frozenset({IssueStatus.ACTIVE, IssueStatus.SOLD_OUT})
 _LIMITS = frozenset({OrderKind.LIMIT, OrderKind.STOP_LIMIT})
 _STOPS = frozenset({OrderKind.STOP, OrderKind.STOP_LIMIT})
+BY_BAND = frozenset({OrderKind.MARKET, OrderKind.STOP})  # whose limit is the edge of the band
 _STAYING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 _MAY_BE: dict[OrderKind, frozenset[TimeInForce]] = {
     OrderKind.LIMIT: frozenset(TimeInForce),
@@ -81,11 +82,9 @@ def kernel_tif(command: PlaceOrder) -> str:
     return command.time_in_force.value
 
 
-def effective_limit(command: PlaceOrder, trading: Trading, static: Band) -> int:
-    """The worst price that an order accepts, in ticks; without one, the edge of the band."""
-    if command.kind in _LIMITS:
-        return command.price_minor // trading.tick_minor
-    return static.high if command.side is Side.BUY else static.low
+def edge(band: Band, side: Side) -> int:
+    """The worst price inside a band for an order of a side."""
+    return band.high if side is Side.BUY else band.low
 
 
 def check_order(
@@ -108,7 +107,11 @@ def check_order(
         check_free(market, command.user_id, command.shares)
         return
     check_cap(market, command.user_id, command.shares)
-    value = command.shares * effective_limit(command, trading, static) * trading.tick_minor
+    value = (
+        command.shares
+        * (command.price_minor // trading.tick_minor or static.high)
+        * trading.tick_minor
+    )
     if hold_minor(value, policy.taker_bps) > policy.max_held_minor:
         raise BadOrder("the order is worth too much", field="price_minor")
 

@@ -10,10 +10,11 @@ from domain.decision import Decision, Forget, Remind
 from domain.market.advance import Advance
 from domain.market.bands import Band
 from domain.market.order_rules import (
+    BY_BAND,
     check_order,
     check_price,
     check_replacement,
-    effective_limit,
+    edge,
     kernel_tif,
     refuse,
     require_open,
@@ -34,7 +35,6 @@ from messages.market.orders import (
     ExpireOrders,
     Instruction,
     OrderChanged,
-    OrderKind,
     Output,
     Phase,
     PlaceOrder,
@@ -67,7 +67,9 @@ def funded(policy: MarketPolicy, market: Market, command: PlaceOrder | ReplaceOr
         return Funded(command, 0, 0)
     most_bps = max(policy.maker_bps, policy.taker_bps)
     if isinstance(command, PlaceOrder):
-        limit = effective_limit(command, trading, bands(policy, market).static)
+        limit = command.price_minor // trading.tick_minor
+        if command.kind in BY_BAND:
+            limit = edge(bands(policy, market).static, command.side)
         value = command.shares * limit * trading.tick_minor
         return Funded(
             command, limit, hold_minor(value, most_bps) if command.side is Side.BUY else 0
@@ -156,7 +158,7 @@ def _replace(policy: MarketPolicy, market: Market, given: Funded, now_ms: int) -
         quantity=left,
     )
     if trading.phase is Phase.CONTINUOUS and _reaches(
-        trading, order.side, limit, _edge(limits.dynamic, order.side)
+        trading, order.side, limit, edge(limits.dynamic, order.side)
     ):
         raise _outside(limits.dynamic, trading)
     advance = Advance(market, now_ms)
@@ -239,14 +241,14 @@ def finish(
 def _match(trading: Trading, advance: Advance, new: Instruction, dynamic: Band) -> bool:
     """Let the order trade as far as the dynamic band goes. Whether it would go on: that halts."""
     side = Side(new.side)
-    edge = _edge(dynamic, side)
+    most = edge(dynamic, side)
     is_guarded = trading.phase is Phase.CONTINUOUS and not new.stop and new.tif != "post"
-    if not is_guarded or not _reaches(trading, side, new.price, edge):
+    if not is_guarded or not _reaches(trading, side, new.price, most):
         outputs = advance.run(new)
         refuse(outputs)
         return _is_passed(trading, advance, outputs, dynamic)
     tif = "fok" if new.tif == "fok" else "ioc"
-    outputs = advance.run(replace(new, price=edge, tif=tif, display=0, expires=0))
+    outputs = advance.run(replace(new, price=most, tif=tif, display=0, expires=0))
     refuse(outputs)
     left = next((o.quantity for o in outputs if _is_rest(o, new.order_id)), 0)
     halts = bool(left) and _crosses(trading, side, new.price)
@@ -288,15 +290,11 @@ def _crosses(trading: Trading, side: Side, limit: int) -> bool:
     return bid is not None and bid >= limit
 
 
-def _edge(band: Band, side: Side) -> int:
-    return band.high if side is Side.BUY else band.low
-
-
 def _clamped(order: Funded, static: Band) -> int:
     """The limit: what was paid for, or the edge of the band if that is closer by now."""
     command = order.command
     assert isinstance(command, PlaceOrder), "what is placed"
-    if command.kind in {OrderKind.LIMIT, OrderKind.STOP_LIMIT}:
+    if command.kind not in BY_BAND:
         return order.limit
     return min(order.limit, static.high) if command.side is Side.BUY else static.low
 

@@ -7,10 +7,11 @@ so what is held always covers what trades take.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from domain.policy import BPS
-from messages.keys import derive_key
+from messages.keys import KEY_BYTES
 from messages.ledger import LedgerTransaction, Posting
 from messages.market.accounts import (
     PURPOSE_HOLD,
@@ -56,6 +57,11 @@ def hold(key: bytes, user_id: str, currency: str, amount: int, cause: str) -> Le
     return LedgerTransaction(key, cause, purpose, lines)
 
 
+def _key(of: str) -> bytes:
+    """A ledger key. Ids and numbers hold no colon, so no two things have the same words."""
+    return blake2b(of.encode(), digest_size=KEY_BYTES).digest()
+
+
 class Exchange(NamedTuple):
     """Where a book's trades settle."""
 
@@ -67,7 +73,7 @@ class Exchange(NamedTuple):
     ) -> LedgerTransaction:
         """What entry `number` of the book sets aside (below zero: gives back) for a user."""
         currency = share_currency(self.issue_id) if shares else self.currency
-        key = derive_key("order-hold", self.issue_id, number, user_id, currency, part)
+        key = _key(f"order-hold:{self.issue_id}:{number}:{user_id}:{part}:{currency}")
         return hold(key, user_id, currency, amount, f"book:{self.issue_id}:{number}")
 
     def reserve(
@@ -75,7 +81,7 @@ class Exchange(NamedTuple):
     ) -> LedgerTransaction:
         """Cash that a command needs before it is decided. The moment is in its key: a request that
         comes again after its answer was forgotten is another."""
-        key = derive_key("order-reserve", self.issue_id, user_id, request_id, now_ms)
+        key = _key(f"order-reserve:{self.issue_id}:{user_id}:{now_ms}:{request_id}")
         return hold(key, user_id, self.currency, amount_minor, f"order:{request_id}")
 
     def trade(
@@ -93,7 +99,7 @@ class Exchange(NamedTuple):
             Posting(from_shares(seller.user_id, share), -shares),
             Posting(available(buyer.user_id, share), shares),
         )
-        key = derive_key("share-trade", self.issue_id, trade_id)
+        key = _key(f"share-trade:{self.issue_id}:{trade_id}")
         cause = f"trade:{self.issue_id}:{trade_id}"
         return LedgerTransaction(
             key, cause, PURPOSE_TRADE, tuple(line for line in lines if line.amount_minor)
