@@ -17,17 +17,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import cycle
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -36,37 +28,18 @@ import httpx
 
 from benchmarks.harness import Contender, Direction, Figures, Target, compare, percentile, rounds
 from benchmarks.http_load import CONTENT_LENGTH, END_OF_HEAD
-from deployments.cluster import MARK, kill_marked
-from deployments.composition.common import open_tokens
-from deployments.launcher.server import is_free
-from deployments.settings import Settings
-from messages.users import Role
+from benchmarks.running_engine import Engine, new_user, running
 from simulators.proofs import VERSION, Prover, scalar
 
 SECONDS = float(os.environ.get("VIBESTREAM_BENCH_SECONDS", "8"))
-READY_S = 300.0
 DRAIN_S = 120.0
 MANY, MANY_CALLERS = 32, 6
 ALONE, ALONE_CALLERS = 1, 48
 MOST_A_USER = 32  # a day allows 50
 STEP_MS = 1_000  # so little that no day's amount is reached
-PORTS = cycle(range(18_600, 18_900))
 RATE = f"{MANY} a request: claims/s"
 SINGLE = "1 a request: claims/s"
 BETTER: dict[str, Direction] = {RATE: "higher", SINGLE: "higher"}
-ADD_USER = """
-insert into users.users
-    (user_id, username, username_key, email, email_key, password_hash, time_zone, locale,
-     created_at_ms)
-values ($1, $2, $2, $2, $2, '', 'UTC', 'en', 0)"""
-
-
-class Engine(NamedTuple):
-    """A running engine, and what a client with its own keys may do to it."""
-
-    url: str
-    settings: Settings
-    postgres_url: str
 
 
 class Request(NamedTuple):
@@ -76,54 +49,12 @@ class Request(NamedTuple):
     claims: int
 
 
-@contextmanager
-def running() -> Iterator[Engine]:
-    """An engine with its demo, in a folder of its own; nothing of it is left afterwards."""
-    mark, folder = uuid.uuid4().hex, Path(tempfile.mkdtemp(prefix="vs-"))
-    ports = [next(port for port in PORTS if is_free(port)) for _ in range(3)]
-    named = dict(zip(("HTTP", "REALTIME", "DASHBOARD"), ports, strict=True))
-    variables = {
-        **{f"VIBESTREAM_{name}_PORT": str(port) for name, port in named.items()},
-        "VIBESTREAM_DATA_DIR": str(folder),
-        "VIBESTREAM_TEST_PROOF_KEYS": str(Prover().write_artifacts(folder / "keys")),
-        MARK: mark,
-    }
-    with (folder / "output").open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.cli", "run"],
-            env={**os.environ, **variables},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _await(folder / "output", process)
-        notes = json.loads((folder / "run.json").read_text("utf-8"))
-        settings = Settings(data_dir=folder)
-        yield Engine(f"http://127.0.0.1:{ports[0]}", settings, notes["postgres_url"])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        finally:
-            kill_marked(mark)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _await(output: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_S
-    while "VibeStream is running." not in output.read_text("utf-8"):
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise TimeoutError(output.read_text("utf-8")[-2_000:])
-        time.sleep(0.2)
-
-
 class Bench:
     """Makes requests ahead of time, sends them, and looks at what came of them."""
 
     def __init__(self, engine: Engine, connection: asyncpg.Connection[Any]) -> None:
         self._engine = engine
         self._sql = connection
-        self._tokens = open_tokens(engine.settings)
         self._prover = Prover()
         self._pool: dict[str, Any] = {}
         self._root, self._epoch = 0, 0
@@ -148,11 +79,8 @@ class Bench:
         left, token, user_id = 0, "", ""
         for _ in range(count):
             if left < claims:
-                user_id, left = str(uuid.uuid4()), MOST_A_USER
-                await self._sql.execute(ADD_USER, user_id, user_id)
-                now_ms = time.time_ns() // 1_000_000
-                session, token_id = str(uuid.uuid4()), str(uuid.uuid4())
-                token = self._tokens.issue(user_id, session, token_id, (Role.USER,), now_ms)
+                user_id, left = await new_user(self._sql), MOST_A_USER
+                token = self._engine.token(user_id)
             left -= claims
             made.append(self._request(user_id, token, claims))
         return made
@@ -212,11 +140,7 @@ class Bench:
         spent = await self._sql.fetchval("select count(*) from rewards.nullifiers")
         credited = await self._sql.fetchval("select sum(claims) from rewards.credits")
         assert (spent, credited) == (self.paid, self.paid), (spent, credited, self.paid)
-        command = [sys.executable, "-m", "deployments.cli", "verify"]
-        folder = {"VIBESTREAM_DATA_DIR": str(self._engine.settings.folder)}
-        await asyncio.to_thread(
-            subprocess.run, command, env={**os.environ, **folder}, check=True, timeout=120
-        )
+        await self._engine.verify()
 
 
 async def _answer(
@@ -272,7 +196,7 @@ def both(engine: Engine) -> Figures:
 
 def main() -> None:
     """Print the table and write benchmarks/results/claims.json."""
-    with running() as engine:
+    with running(keys=Prover()) as engine:
         compare(
             "claims",
             [Contender("the whole engine", "ours", lambda: both(engine))],
