@@ -41,14 +41,19 @@ where b.issue_id = c.issue_id"""
 ADD_ENTRIES = """
 insert into market.book_entries (issue_id, number, at_ms, entry, chain)
 select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[])"""
+# Facts as they are, in JSON: eighteen columns would be as many arrays to make and to check.
 SET_ORDERS = """
 insert into market.orders
     (issue_id, order_id, user_id, side, status, reason, shares, filled, remaining, limit_minor,
      stop_minor, display, expires_at_ms, paid_minor, fee_minor, held_minor, placed_at_ms,
      changed_at_ms)
-select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-    $7::integer[], $8::integer[], $9::integer[], $10::bigint[], $11::bigint[], $12::integer[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+select issue_id, order_id, user_id, side, status, reason, shares, filled, "left", limit_minor,
+     stop_minor, display, expires_at_ms, paid_minor, fee_minor, held_minor, placed_at_ms,
+     changed_at_ms
+from json_to_recordset($1::json) as o (issue_id uuid, order_id bigint, user_id uuid, side text,
+    status text, reason text, shares integer, filled integer, "left" integer, limit_minor bigint,
+    stop_minor bigint, display integer, expires_at_ms bigint, paid_minor bigint,
+    fee_minor bigint, held_minor bigint, placed_at_ms bigint, changed_at_ms bigint)
 on conflict (issue_id, order_id) do update
 set status = excluded.status, reason = excluded.reason, shares = excluded.shares,
     filled = excluded.filled, remaining = excluded.remaining, limit_minor = excluded.limit_minor,
@@ -225,9 +230,8 @@ async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
             trades += _trades(event, met[event.issue_id])
             _show(books[event.issue_id], event)
     await execute_rows(connection, ADD_ENTRIES, entries)
-    await execute_rows(
-        connection, SET_ORDERS, [msgspec.structs.astuple(o) for o in orders.values()]
-    )
+    if orders:
+        await connection.execute(SET_ORDERS, _encode(list(orders.values())).decode())
     await execute_rows(connection, ADD_TRADES, trades)
     changed = [(issue_id, *msgspec.structs.astuple(c)) for issue_id, c in books.items()]
     await execute_rows(connection, SET_BOOKS, changed)
