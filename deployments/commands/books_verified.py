@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import typer
 
 from domain.market.rematch import Rematch
 from storage import market_orders as storage
 from storage.database import Connection
 
-PAGE = 2_000
+AT_ONCE = 2_000
 AS_MADE = "Every order book is what its journal makes."
 
 
@@ -17,6 +20,52 @@ def tell(found: list[str]) -> None:
     for what in found:
         typer.echo(what)
     typer.echo(f"{len(found)} differences of order books." if found else AS_MADE)
+
+
+class NotAJournalError(Exception):
+    """The file does not hold pages of a book's journal."""
+
+
+class Entry(msgspec.Struct):
+    """An entry as HTTP shows it."""
+
+    text: str
+    chain: str
+
+
+class Page(msgspec.Struct):
+    """A page of a journal as HTTP shows it, as far as it is needed here."""
+
+    max_price: int
+    capacity: int
+    entries: list[Entry]
+
+
+def exported(content: bytes) -> Rematch:
+    """A journal from its pages, matched again from the first entry. Raises NotAJournalError."""
+    rest, pages = content.decode(errors="replace").strip(), []
+    try:
+        while rest:
+            page, end = json.JSONDecoder().raw_decode(rest)
+            pages.append(msgspec.convert(page, Page))
+            rest = rest[end:].lstrip()
+    except (ValueError, msgspec.ValidationError) as error:
+        raise NotAJournalError(str(error)) from None
+    if not pages:
+        raise NotAJournalError("there is nothing in it")
+    again = Rematch(pages[0].max_price, pages[0].capacity)
+    for entry in (entry for page in pages for entry in page.entries):
+        if not again.take(entry.text.encode(), _bytes(entry.chain)):
+            break
+    return again
+
+
+def _bytes(text: str) -> bytes:
+    """What hexadecimal digits stand for; nothing, where they are none, which is no chain either."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 async def differences(connection: Connection) -> list[str]:
@@ -33,7 +82,7 @@ async def differences(connection: Connection) -> list[str]:
 
 async def _book(connection: Connection, book: storage.BookRow) -> list[str]:
     again = Rematch(book.max_price, book.capacity)
-    while page := await storage.entries(connection, book.issue_id, again.number, None, PAGE):
+    while page := await storage.entries(connection, book.issue_id, again.number, None, AT_ONCE):
         for row in page:
             if not again.take(row.entry.encode(), row.chain):
                 return [again.wrong]

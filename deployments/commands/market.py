@@ -13,15 +13,33 @@ BAD_FILE = 2
 
 
 @app.command("verify")
-def verify_command() -> None:
-    """Match every book's journal again: answers, hashes, open orders, trades, held balances."""
+def verify_command(
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Pages of GET /api/v1/books/{id}/journal, one after the other."),
+    ] = None,
+) -> None:
+    """Match every book's journal again: answers, hashes, open orders, trades, held balances.
+
+    With --journal, match an exported one: it needs nothing but the file.
+    """
     from deployments.commands import books_verified
     from deployments.commands.access import ask
     from deployments.settings import Settings
 
-    found = ask(Settings(), books_verified.differences)
-    books_verified.tell(found)
-    raise typer.Exit(1 if found else 0)
+    if journal is None:
+        found = ask(Settings(), books_verified.differences)
+        books_verified.tell(found)
+        raise typer.Exit(1 if found else 0)
+    try:
+        again = books_verified.exported(journal.read_bytes())
+    except (books_verified.NotAJournalError, OSError) as error:
+        typer.echo(f"error: {journal}: {error}", err=True)
+        raise typer.Exit(BAD_FILE) from None
+    if again.wrong:
+        typer.echo(f"{journal}: {again.wrong}")
+        raise typer.Exit(1)
+    typer.echo(f"{again.number} entries, {again.totals.trades} trades, {again.chain.hex()}")
 
 
 @app.command("replay")

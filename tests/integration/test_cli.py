@@ -8,14 +8,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from deployments.runner import RUN_FILE, locked
+from messages.market.orders import BookAdvanced
 from storage.dead_letters import park
+from storage.market_orders import entry_text
 from tests.integration.bus_support import make_event
 from tests.running_system import IN_ORDER
+from tests.unit.market_desk import ARTIST, FAN, Desk, active
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,6 +128,54 @@ def test_a_difference_in_the_ledger_is_an_exit_status(database_url: str, tmp_pat
     assert "user:x:y/V" in failed.stdout
 
 
+def test_a_book_that_is_not_as_its_journal_makes_it_is_an_exit_status(
+    database_url: str, tmp_path: Path
+) -> None:
+    fine = _vibestream("market", "verify", folder=tmp_path, url=database_url)
+    assert (fine.returncode, fine.stdout) == (0, "Every order book is what its journal makes.\n")
+    asyncio.run(_execute(database_url, SPOIL_BOOK))
+    for command in (("market", "verify"), ("verify",)):
+        failed = _vibestream(*command, folder=tmp_path, url=database_url)
+        assert failed.returncode == 1
+        assert "the journal ends with entry 0, the book with 7" in failed.stdout
+
+
+def test_an_exported_journal_is_matched_again_without_a_server(tmp_path: Path) -> None:
+    desk = Desk(active(artist=5_000), {FAN: 1_000_000})
+    desk.open()
+    desk.sell(ARTIST, 10, 1_010)
+    desk.buy(FAN, 4, 1_010)
+    rows: list[dict[str, Any]] = [
+        {"number": e.number, "text": entry_text(e).decode(), "chain": e.chain.hex()}
+        for e in desk.events
+        if isinstance(e, BookAdvanced)
+    ]
+    pages = [
+        {"max_price": 4_096, "capacity": 20_000, "entries": rows[at : at + 2]} for at in (0, 2)
+    ]
+    file = tmp_path / "journal.json"
+    file.write_text("\n".join(map(json.dumps, pages)))
+
+    def verified() -> subprocess.CompletedProcess[str]:
+        return _vibestream("market", "verify", "--journal", str(file), folder=tmp_path / "none")
+
+    made = verified()
+    assert (made.returncode, made.stdout) == (0, f"4 entries, 1 trades, {rows[-1]['chain']}\n")
+    rows[3]["text"] = rows[3]["text"].replace('"trade"', '"ack"')
+    file.write_text("\n".join(map(json.dumps, pages)))
+    assert (verified().returncode, "after entry 3" in verified().stdout) == (1, True)
+    file.write_text("no journal")
+    assert verified().returncode == 2
+    assert _one_line(verified().stderr)
+
+
+SPOIL_BOOK = """
+insert into market.issues (issue_id, song_id, generation, artist_user_id, status, currency, shares,
+    retained, price_minor, minimum, cap_bps, tick_minor, drafted_at_ms)
+values (gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'draft', 'EUR', 100, 10, 100, 1,
+    2000, 1, 1);
+insert into market.books (issue_id, max_price, capacity, phase, number, chain, opened_at_ms)
+select issue_id, 1024, 10, 'closed', 7, decode(repeat('11', 32), 'hex'), 1 from market.issues"""
 ADD_USER = """
 insert into users.users (user_id, username, username_key, email, email_key, password_hash, points,
     time_zone, locale, created_at_ms)

@@ -25,7 +25,7 @@ from messages.market.orders import (
     SelfTrade,
     TimeInForce,
 )
-from tests.unit.market_desk import ARTIST, FAN, ISSUE, OTHER, SHARE, Desk, active
+from tests.unit.market_desk import ARTIST, FAN, ISSUE, OTHER, SHARE, Desk, active, advanced
 
 CASH = {FAN: 1_000_000, OTHER: 1_000_000}
 LIMIT, MARKET, STOP, STOP_LIMIT = OrderKind
@@ -287,6 +287,23 @@ def test_a_user_has_so_many_orders_and_a_book_too() -> None:
 def phase(desk: Desk) -> Phase:
     assert desk.market.trading is not None
     return desk.market.trading.phase
+
+
+def test_a_stop_may_have_a_date_too(desk: Desk) -> None:
+    at_ms = desk.now_ms + 1_000
+    desk.buy(FAN, 1, kind=STOP, stop_minor=1_010, tif=GTD, expires_at_ms=at_ms)
+    desk.pass_time(1_000)
+    assert (desk.market.trading.orders, desk.cash(FAN)) == ({}, (1_000_000, 0))  # type: ignore[union-attr]
+
+
+def test_a_fact_that_its_instructions_do_not_make_is_no_fact(desk: Desk) -> None:
+    """A journal that was changed, or a book that answers otherwise, stops the recovery."""
+    desk.sell(ARTIST, 10, 1_010)
+    [fact] = advanced(desk)
+    told = replace(fact.instructions[0], quantity=11)
+    desk.events[desk.events.index(fact)] = replace(fact, instructions=(told,))
+    with pytest.raises(AssertionError, match="the same instructions make the same book"):
+        desk.rebuilt(0)
 
 
 # --- phases ---------------------------------------------------------------------------------------
