@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -214,9 +215,11 @@ async def get_journal(
     """
     row = await _found(services, issue_id)
     until_ms = services.clock() - POLICY.journal_delay_ms
-    found = await storage.entries(services.pool, str(issue_id), after, until_ms, limit)
+    found = await storage.entries(services.pool, str(issue_id), after, limit)
+    # Up to the first that is too young: clocks may differ by a little from owner to owner.
     entries = [
-        Entry(number=e.number, at_ms=e.at_ms, text=e.entry, chain=e.chain.hex()) for e in found
+        Entry(number=e.number, at_ms=e.at_ms, text=e.entry, chain=e.chain.hex())
+        for e in takewhile(lambda e: e.at_ms <= until_ms, found)
     ]
     return Journal(
         issue_id=issue_id,
@@ -224,7 +227,7 @@ async def get_journal(
         capacity=row.capacity,
         tick_minor=row.tick_minor,
         entries=entries,
-        next_after=found[-1].number if len(found) == limit else None,
+        next_after=entries[-1].number if len(entries) == limit else None,
     )
 
 

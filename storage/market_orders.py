@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from domain.market.entries import entry
 from messages.market import MarketEvent
 from messages.market.orders import (
     BookAdvanced,
@@ -98,8 +99,8 @@ where issue_id = $1 and trade_id < $2
 order by trade_id desc limit $3"""
 ENTRIES = """
 select number, at_ms, entry, chain from market.book_entries
-where issue_id = $1 and number > $2 and ($3::bigint is null or at_ms <= $3)
-order by number limit $4"""
+where issue_id = $1 and number > $2
+order by number limit $3"""
 TRADED = """
 select count(*), coalesce(sum(shares), 0)::bigint, coalesce(sum(shares * price_minor), 0)::bigint
 from market.trades where issue_id = $1"""
@@ -204,11 +205,6 @@ class _BookChange(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def entry_text(event: BookAdvanced) -> bytes:
-    """The public part of an entry, byte for byte what its chain was made over."""
-    return _encode((event.number, event.at_ms, event.instructions, event.outputs))
-
-
 async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
     """Bring books, orders and trades up to a batch of facts, in the batch's transaction."""
     opened = [
@@ -238,7 +234,8 @@ async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
 
 
 def _entry(event: BookAdvanced) -> tuple[object, ...]:
-    return event.issue_id, event.number, event.at_ms, entry_text(event).decode(), event.chain
+    text = entry(event.number, event.at_ms, event.instructions, event.outputs).decode()
+    return event.issue_id, event.number, event.at_ms, text, event.chain
 
 
 def _advance(change: _BookChange, event: BookAdvanced) -> None:
@@ -312,11 +309,10 @@ async def newest_trades(pool: Pool, issue_id: str, before: int, limit: int) -> l
 
 
 async def entries(
-    connection: Connection | Pool, issue_id: str, after: int, until_ms: int | None, limit: int
+    connection: Connection | Pool, issue_id: str, after: int, limit: int
 ) -> list[EntryRow]:
-    """The entries of a book's journal above a number, of moments up to `until_ms` (None: all)."""
-    rows = await connection.fetch(ENTRIES, issue_id, after, until_ms, limit)
-    return [EntryRow(*row) for row in rows]
+    """The entries of a book's journal above a number."""
+    return [EntryRow(*row) for row in await connection.fetch(ENTRIES, issue_id, after, limit)]
 
 
 async def all_books(connection: Connection) -> list[BookRow]:

@@ -82,7 +82,7 @@ async def differences(connection: Connection) -> list[str]:
 
 async def _book(connection: Connection, book: storage.BookRow) -> list[str]:
     again = Rematch(book.max_price, book.capacity)
-    while page := await storage.entries(connection, book.issue_id, again.number, None, AT_ONCE):
+    while page := await storage.entries(connection, book.issue_id, again.number, AT_ONCE):
         for row in page:
             if not again.take(row.entry.encode(), row.chain):
                 return [again.wrong]

@@ -6,17 +6,14 @@ whose orders are filled, what the ledger moves and what is told follows from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
-from domain.market.book import Book, Event
+from domain.market.entries import entry, link, tell
 from domain.market.holders import Holding
 from domain.market.settlement import Exchange, Party, fee_minor, hold_minor
 from domain.market.state import Market
-from domain.market.trading import CHAIN_BYTES, OpenOrder, Trading
+from domain.market.trading import OpenOrder, Trading
 from domain.market.views import changed
 from messages.ledger import LedgerTransaction
 from messages.market import HoldingChanged
@@ -34,28 +31,6 @@ from messages.market.orders import (
     Trade,
 )
 
-_TELL: dict[str, Callable[[Any, Any], Iterable[Event]]] = {
-    "new": lambda book, told: book.submit(
-        told.order_id,
-        told.side,
-        told.tif,
-        told.stp,
-        told.owner,
-        told.price,
-        told.quantity,
-        display=told.display,
-        stop=told.stop,
-        expires_at_ms=told.expires,
-    ),
-    "cancel": lambda book, told: book.cancel(told.order_id, told.owner),
-    "replace": lambda book, told: book.replace(
-        told.order_id, told.owner, told.price, told.quantity, told.tif, told.stp
-    ),
-    "expire": lambda book, told: book.expire(told.expires),
-    "uncross": lambda book, told: book.uncross(told.price),
-    "auction": lambda book, told: _collect(book),
-}
-_encode = msgspec.json.Encoder().encode
 _REASONS = {
     "user": EndReason.USER,
     "ioc": EndReason.UNFILLED,
@@ -64,28 +39,6 @@ _REASONS = {
     "capacity": EndReason.REFUSED,
 }
 Told = BookAdvanced | BookChanged | OrderChanged | HoldingChanged
-
-
-def _collect(book: Book) -> Iterable[Event]:
-    book.set_auction(True)
-    return ()
-
-
-def entry(
-    number: int, at_ms: int, instructions: Sequence[Instruction], outputs: Sequence[Output]
-) -> bytes:
-    """The public part of an entry: compact JSON, `[number, at_ms, instructions, outputs]`."""
-    return _encode((number, at_ms, instructions, outputs))
-
-
-def tell(book: Book, told: Instruction) -> tuple[Output, ...]:
-    """Have a book do an instruction; its answer."""
-    return tuple([Output(*event) for event in _TELL[told.op](book, told)])
-
-
-def link(chain: bytes, body: bytes) -> bytes:
-    """The chain after an entry: BLAKE2b-256 of the chain before it, then the entry."""
-    return blake2b(chain + body, digest_size=CHAIN_BYTES).digest()
 
 
 class Advance:

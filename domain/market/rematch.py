@@ -6,13 +6,13 @@ may do with the public export.
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 import msgspec
 
-from domain.market.advance import link, tell
 from domain.market.book import Book
-from domain.market.trading import CHAIN_BYTES
+from domain.market.entries import CHAIN_BYTES, link, tell
 from messages.market.orders import Instruction, Output
 
 _decode = msgspec.json.Decoder(tuple[int, int, tuple[Instruction, ...], tuple[Output, ...]]).decode
@@ -47,7 +47,10 @@ class Rematch:
         if (made := link(self.chain, text)) != chain:
             return self._fail("the entry is not what its hash was made over")
         self.number, self.chain = number, made
-        found = tuple([output for told in instructions for output in tell(self.book, told)])
+        try:
+            found = tuple([output for told in instructions for output in tell(self.book, told)])
+        except (KeyError, struct.error):  # a word or a number that no book was ever told
+            return self._fail("an instruction is none")
         if found != outputs:
             return self._fail("the book answers otherwise")
         for output in outputs:

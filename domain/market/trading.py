@@ -13,6 +13,7 @@ import msgspec
 
 from domain.market.book import Book, Resting
 from domain.market.depth import Depth
+from domain.market.entries import CHAIN_BYTES
 from domain.market.prices import PriceRecord
 from domain.market.quotes import quotable
 from messages.market.orders import (
@@ -23,7 +24,6 @@ from messages.market.orders import (
     Side,
 )
 
-CHAIN_BYTES = 32
 MIN_WIDTH, MAX_WIDTH = 1 << 10, 1 << 18  # ticks; a power of two
 _SIDES = {side.value: side for side in Side}
 QUOTED_LEVELS = 8  # of a side: what is not worth a quote by then is none

@@ -132,8 +132,6 @@ class OpenTrading(msgspec.Struct, frozen=True, tag=True):
 class HaltTrading(msgspec.Struct, frozen=True, tag=True):
     """Stop trading for a while; it comes back by an auction."""
 
-    reason: str = "operator"
-
 
 class ResumeTrading(msgspec.Struct, frozen=True, tag=True):
     """End a halt before its time: the auction begins now."""

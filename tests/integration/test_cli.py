@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 
 from deployments.runner import RUN_FILE, locked
+from domain.market.entries import entry
 from messages.market.orders import BookAdvanced
 from storage.dead_letters import park
-from storage.market_orders import entry_text
 from tests.integration.bus_support import make_event
 from tests.running_system import IN_ORDER
 from tests.unit.market_desk import ARTIST, FAN, Desk, active
@@ -141,12 +141,15 @@ def test_a_book_that_is_not_as_its_journal_makes_it_is_an_exit_status(
 
 
 def test_an_exported_journal_is_matched_again_without_a_server(tmp_path: Path) -> None:
+    def text(e: BookAdvanced) -> str:
+        return entry(e.number, e.at_ms, e.instructions, e.outputs).decode()
+
     desk = Desk(active(artist=5_000), {FAN: 1_000_000})
     desk.open()
     desk.sell(ARTIST, 10, 1_010)
     desk.buy(FAN, 4, 1_010)
     rows: list[dict[str, Any]] = [
-        {"number": e.number, "text": entry_text(e).decode(), "chain": e.chain.hex()}
+        {"number": e.number, "text": text(e), "chain": e.chain.hex()}
         for e in desk.events
         if isinstance(e, BookAdvanced)
     ]

@@ -13,7 +13,7 @@ import pytest
 
 from actors.market import MarketKind
 from deployments.commands.books_verified import differences
-from domain.market.advance import link
+from domain.market.entries import link
 from domain.market.rematch import Rematch
 from domain.policy import MarketPolicy
 from messages.errors import InsufficientFunds, Refusal
@@ -326,7 +326,7 @@ async def test_answers_that_the_book_did_not_give_are_found(world: MarketWorld) 
     await start(world)
     await world.ask(order(ARTIST, Side.SELL, 10, 260))
     again = Rematch(4_096, POLICY.max_book_orders)
-    for row in await storage.entries(world.pool, ISSUE, 0, None, 100):
+    for row in await storage.entries(world.pool, ISSUE, 0, 100):
         number, at_ms, instructions, outputs = msgspec.json.decode(row.entry)
         if outputs:
             outputs[0][4] += 1
