@@ -24,6 +24,7 @@ from messages.market import (
     SharesUnlocked,
     SharesWereLocked,
 )
+from messages.market.orders import BookAdvanced, BookChanged, OrderChanged
 from storage.database import Connection, Pool
 from storage.rows import execute_rows
 
@@ -222,6 +223,9 @@ class PaymentRow(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+_OF_ORDERS = frozenset({BookAdvanced, BookChanged, OrderChanged})
+
+
 class _Change(msgspec.Struct):
     """What a batch leaves of an issue; None where it changed nothing."""
 
@@ -234,9 +238,12 @@ class _Change(msgspec.Struct):
 
 async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
     """Bring the tables up to a batch of facts, in the batch's transaction."""
-    await _write_issues(connection, events)
-    await _write_shares(connection, events)
-    await _write_revenue(connection, events)
+    # Most facts of a busy market are of its orders: they are looked at once.
+    facts = [event for event in events if type(event) not in _OF_ORDERS]
+    if facts:
+        await _write_issues(connection, facts)
+        await _write_shares(connection, facts)
+        await _write_revenue(connection, facts)
 
 
 async def _write_issues(connection: Connection, events: Sequence[MarketEvent]) -> None:
