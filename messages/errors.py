@@ -125,9 +125,15 @@ def error_classes() -> dict[str, type[VibeStreamError]]:
     return found
 
 
+_known: dict[str, type[VibeStreamError]] = {}
+
+
 def rebuild_error(code: str, detail: str, params: dict[str, str | int]) -> VibeStreamError:
     """The error that crossed a process boundary as (code, detail, params)."""
-    cls = error_classes().get(code, VibeStreamError)
+    cls = _known.get(code)
+    if cls is None:  # of a module that was loaded since
+        _known.update(error_classes())
+        cls = _known.get(code, VibeStreamError)
     error = cls.__new__(cls)
     Exception.__init__(error, detail)
     error.detail, error.params = detail, dict(params)

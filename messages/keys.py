@@ -7,7 +7,6 @@ is what lets a retry after a crash find the answer that was recorded for it.
 from __future__ import annotations
 
 import re
-import uuid
 from hashlib import blake2b
 
 KEY_BYTES = 16
@@ -28,7 +27,8 @@ def derive_id(*parts: str | int | bytes) -> str:
     raw = bytearray(derive_key(*parts))
     raw[6] = (raw[6] & 0x0F) | 0x80
     raw[8] = (raw[8] & 0x3F) | 0x80
-    return str(uuid.UUID(bytes=bytes(raw)))
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def partition_of(entity_id: str, partitions: int) -> int:
