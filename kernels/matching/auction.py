@@ -24,6 +24,7 @@ from kernels.matching.layout import (
     int64,
 )
 from kernels.matching.queue import dequeue, free_slot, touch
+from kernels.matching.words import ref
 
 
 @inner(forceinline=True)
@@ -34,7 +35,7 @@ def _add(a: int, b: int) -> int:
 
 @inner(forceinline=True)
 def _total(state: State, symbol: int, side: int, price: int) -> int:
-    level = state.levels[level_of(state, symbol, side, price)]
+    level = ref(state.levels, level_of(state, symbol, side, price))
     return level.quantity + level.hidden
 
 
@@ -47,11 +48,11 @@ def uncross(state: State, events: Any, used: int, symbol: int, reference: int, s
     price = _price_of(state, symbol, reference)
     if price == 0:
         return used
-    buys, sells = state.sides[2 * symbol + BUY], state.sides[2 * symbol + SELL]
+    buys, sells = ref(state.sides, 2 * symbol + BUY), ref(state.sides, 2 * symbol + SELL)
     while buys.best >= price and sells.best <= price:
-        buy = state.levels[level_of(state, symbol, BUY, buys.best)].head
-        sell = state.levels[level_of(state, symbol, SELL, sells.best)].head
-        bid, ask = state.orders[buy], state.orders[sell]
+        buy = ref(state.levels, level_of(state, symbol, BUY, buys.best)).head
+        sell = ref(state.levels, level_of(state, symbol, SELL, sells.best)).head
+        bid, ask = ref(state.orders, buy), ref(state.orders, sell)
         taken = min(bid.quantity, ask.quantity)
         event = events[used]
         event.kind, event.side, event.reason = TRADE, BUY, FINE
@@ -67,7 +68,7 @@ def uncross(state: State, events: Any, used: int, symbol: int, reference: int, s
 @inner()
 def _price_of(state: State, symbol: int, reference: int) -> int:
     """The price of the auction, or 0 where nothing crosses."""
-    low, high = state.sides[2 * symbol + SELL].best, state.sides[2 * symbol + BUY].best
+    low, high = ref(state.sides, 2 * symbol + SELL).best, ref(state.sides, 2 * symbol + BUY).best
     demand = ZERO
     for price in range(high, low - 1, -1):
         demand = _add(demand, _total(state, symbol, BUY, price))
@@ -88,8 +89,8 @@ def _price_of(state: State, symbol: int, reference: int) -> int:
 @inner()
 def _take(state: State, slot: int, taken: int) -> None:
     """Take a quantity off the first order of a level."""
-    order = state.orders[slot]
-    level = state.levels[order.level]
+    order = ref(state.orders, slot)
+    level = ref(state.levels, order.level)
     order.quantity -= taken
     level.quantity -= taken
     touch(state, int64(order.level))
@@ -98,11 +99,11 @@ def _take(state: State, slot: int, taken: int) -> None:
     if order.special & ICEBERG and order.aside > 0:
         after = order.next
         side = 2 * (order.level >> (1 + state.meta[WIDTH_BITS])) + (order.level & 1)
-        state.sides[side].slices -= 1
+        ref(state.sides, side).slices -= 1
         show_more(state, slot)
         if after != 0:
             level.head = after
-            state.orders[after].prev = 0
+            ref(state.orders, after).prev = 0
     else:
         dequeue(state, slot, ZERO)
         free_slot(state, slot)

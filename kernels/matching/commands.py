@@ -44,6 +44,7 @@ from kernels.matching.layout import (
     int64,
 )
 from kernels.matching.queue import dequeue, enqueue, free_slot, slices_of, take_slot, touch
+from kernels.matching.words import ref
 
 
 @inner(forceinline=True)
@@ -96,7 +97,7 @@ def why_not_now(state: State, taker: Taker) -> int:
 @inner(forceinline=True)
 def has_room(state: State, at: int, quantity: int) -> bool:
     """Whether the level's sum can grow by so much."""
-    level = state.levels[at]
+    level = ref(state.levels, at)
     return level.quantity + level.hidden <= MAX_QUANTITY - quantity
 
 
@@ -128,7 +129,7 @@ def wait(state: State, taker: Taker, stop: int) -> int:
     if state.meta[LIVE] == state.meta[CAPACITY] or not has_room(state, at, taker.quantity):
         return R_CAPACITY
     slot = take_slot(state)
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     order.order_id, order.owner = taker.order_id, taker.owner
     order.quantity, order.aside = taker.quantity, taker.price
     order.display, order.expires = taker.display, taker.expires
@@ -144,7 +145,7 @@ def wait(state: State, taker: Taker, stop: int) -> int:
 @inner(forceinline=True)
 def taker_at(state: State, slot: int, seq: int) -> Taker:
     """The order in a slot, as it would come in again."""
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     at = int64(order.level)
     row, side, price = (
         at >> (1 + state.meta[WIDTH_BITS]),
@@ -166,13 +167,13 @@ def taker_at(state: State, slot: int, seq: int) -> Taker:
 @inner(forceinline=True)
 def is_waiting(state: State, slot: int) -> bool:
     """Whether the order is a stop that has not been triggered."""
-    return state.orders[slot].level >> (1 + state.meta[WIDTH_BITS]) >= state.meta[SYMBOLS]
+    return ref(state.orders, slot).level >> (1 + state.meta[WIDTH_BITS]) >= state.meta[SYMBOLS]
 
 
 @inner(forceinline=True)
 def leave(state: State, slot: int) -> None:
     """Take an order out of the book."""
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     is_iceberg = order.special & ICEBERG
     dequeue(state, slot, order.aside if is_iceberg else ZERO)
     free_slot(state, slot)
@@ -214,16 +215,16 @@ def why_not_replace(state: State, command: Any, slot: int, old: Taker) -> int:
 @inner(forceinline=True)
 def shrink(state: State, slot: int, quantity: int) -> None:
     """Let an order keep its place with no more than it has; an iceberg gives of what it hides."""
-    order = state.orders[slot]
-    level = state.levels[order.level]
+    order = ref(state.orders, slot)
+    level = ref(state.levels, order.level)
     hidden = order.aside if order.special & ICEBERG else 0
     taken = order.quantity + hidden - quantity
     from_hidden = min(taken, hidden)
     if from_hidden > 0:
         row_side = 2 * (order.level >> (1 + state.meta[WIDTH_BITS])) + (order.level & 1)
-        state.sides[row_side].slices -= slices_of(state, slot)
+        ref(state.sides, row_side).slices -= slices_of(state, slot)
         order.aside -= from_hidden
-        state.sides[row_side].slices += slices_of(state, slot)
+        ref(state.sides, row_side).slices += slices_of(state, slot)
         level.hidden -= from_hidden
     order.quantity -= taken - from_hidden
     level.quantity -= taken - from_hidden

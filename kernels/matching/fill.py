@@ -29,12 +29,13 @@ from kernels.matching.layout import (
     Taker,
 )
 from kernels.matching.queue import enqueue, free_slot, leave_level, slices_of, take_slot, touch
+from kernels.matching.words import ref
 
 
 @inner(forceinline=True)
 def crosses(state: State, symbol: int, side: int, price: int) -> bool:
     """Whether an order at this price would meet the other side."""
-    best = state.sides[2 * symbol + 1 - side].best
+    best = ref(state.sides, 2 * symbol + 1 - side).best
     return best <= price if side == BUY else best >= price
 
 
@@ -51,7 +52,7 @@ def match(state: State, events: Any, used: int, taker: Taker) -> int:
     O(1) for each event, plus the search for the next level, which is a few words.
     """
     left = taker.quantity
-    against = state.sides[2 * taker.symbol + 1 - taker.side]
+    against = ref(state.sides, 2 * taker.symbol + 1 - taker.side)
     while left > 0:
         price = against.best
         if (taker.side == BUY and price > taker.price) or (
@@ -73,11 +74,11 @@ def _meet_level(
 ) -> tuple[int, int]:
     """Meet the makers of one level. Returns the events used, and what is left to fill."""
     at = level_of(state, taker.symbol, 1 - taker.side, price)
-    level = state.levels[at]
-    side = state.sides[2 * taker.symbol + 1 - taker.side]
+    level = ref(state.levels, at)
+    side = ref(state.sides, 2 * taker.symbol + 1 - taker.side)
     slot, gone = level.head, 0
     while slot != 0 and left > 0:
-        maker = state.orders[slot]
+        maker = ref(state.orders, slot)
         taken = min(left, maker.quantity)
         if taker.stp != NONE and maker.owner == taker.owner:
             if taker.stp == DECREMENT:
@@ -94,7 +95,7 @@ def _meet_level(
         else:
             used = met(events, used, TRADE, FINE, taker, maker)
         if taken > 0:
-            event = events[used - 1]
+            event = ref(events, used - 1)
             event.price, event.quantity = price, taken
             left -= taken
             level.quantity -= taken
@@ -117,13 +118,13 @@ def _meet_level(
 @inner(forceinline=True)
 def _settle_level(state: State, at: int, head: int, gone: int) -> None:
     """Let the queue begin with `head`: the makers before it have gone."""
-    level = state.levels[at]
+    level = ref(state.levels, at)
     level.head = head
     level.orders -= gone
     row_side = 2 * ((at >> 1) // state.meta[WIDTH]) + (at & 1)
-    state.sides[row_side].orders -= gone
+    ref(state.sides, row_side).orders -= gone
     if head != 0:
-        state.orders[head].prev = 0
+        ref(state.orders, head).prev = 0
     else:
         level.tail = 0
         leave_level(state, at)
@@ -136,13 +137,13 @@ def _cancel_maker(state: State, events: Any, used: int, taker: Taker, slot: int)
 
     Nothing of it is left to show afterwards.
     """
-    maker = state.orders[slot]
-    level = state.levels[maker.level]
+    maker = ref(state.orders, slot)
+    level = ref(state.levels, maker.level)
     hidden = maker.aside if maker.special & ICEBERG else 0
     own_side = 1 - taker.side
-    state.sides[2 * taker.symbol + own_side].slices -= slices_of(state, slot) if hidden else 1
+    ref(state.sides, 2 * taker.symbol + own_side).slices -= slices_of(state, slot) if hidden else 1
     used = said(events, used, CANCELLED, R_STP, taker, maker.quantity + hidden)
-    event = events[used - 1]
+    event = ref(events, used - 1)
     event.side, event.order_id = own_side, maker.order_id
     event.price = (maker.level >> 1) & (state.meta[WIDTH] - 1)
     level.quantity -= maker.quantity
@@ -159,15 +160,15 @@ def show_more(state: State, slot: int) -> None:
 
     Whoever calls lets the queue begin with the order after it.
     """
-    maker = state.orders[slot]
-    level = state.levels[maker.level]
+    maker = ref(state.orders, slot)
+    level = ref(state.levels, maker.level)
     shown = min(maker.display, maker.aside)
     maker.aside -= shown
     maker.quantity = shown
     level.quantity += shown
     level.hidden -= shown
     if maker.next != 0:
-        state.orders[level.tail].next = slot
+        ref(state.orders, level.tail).next = slot
         maker.prev = level.tail
         maker.next = 0
         level.tail = slot
@@ -177,7 +178,7 @@ def show_more(state: State, slot: int) -> None:
 def rest(state: State, taker: Taker, left: int) -> None:
     """Let what is left of the order rest. There is a slot, and its level's sum has room."""
     slot = take_slot(state)
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     shown, hidden = left, 0
     special = 0
     if taker.display > 0:
@@ -203,12 +204,12 @@ def rest(state: State, taker: Taker, left: int) -> None:
 def can_fill(state: State, taker: Taker) -> bool:
     """Whether all of the order would be filled at once, as its self-trade rule has it."""
     row_side = 2 * taker.symbol + 1 - taker.side
-    price, missing = state.sides[row_side].best, taker.quantity
+    price, missing = ref(state.sides, row_side).best, taker.quantity
     width = state.meta[WIDTH]
     while 0 < price < width and (
         price <= taker.price if taker.side == BUY else price >= taker.price
     ):
-        level = state.levels[level_of(state, taker.symbol, 1 - taker.side, price)]
+        level = ref(state.levels, level_of(state, taker.symbol, 1 - taker.side, price))
         if taker.stp == NONE:
             found, is_barred = level.quantity + level.hidden, False
         else:
@@ -233,7 +234,7 @@ def _without_own(state: State, taker: Taker, head: int) -> tuple[int, bool]:
     """
     shown, hidden, slot = 0, 0, head
     while slot != 0:
-        maker = state.orders[slot]
+        maker = ref(state.orders, slot)
         if maker.owner == taker.owner:
             if taker.stp != CANCEL_OLDEST:
                 return shown, True

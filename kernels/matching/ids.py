@@ -11,7 +11,7 @@ import numpy as np
 
 from kernels.compile import inner
 from kernels.matching.layout import IDS_MASK, State, int64
-from kernels.matching.words import spread
+from kernels.matching.words import ref, spread
 
 
 @inner(forceinline=True)
@@ -30,10 +30,10 @@ def find(state: State, order_id: int) -> int:
     mask, hashed = state.meta[IDS_MASK], spread(order_id)
     at = hashed & mask
     while True:
-        entry = state.ids[at]
+        entry = ref(state.ids, at)
         if entry == np.uint64(0):
             return 0
-        if _hash(entry) == hashed and state.orders[_slot(entry)].order_id == order_id:
+        if _hash(entry) == hashed and ref(state.orders, _slot(entry)).order_id == order_id:
             return _slot(entry)
         at = (at + 1) & mask
 
@@ -43,7 +43,7 @@ def insert(state: State, order_id: int, slot: int) -> None:
     """Remember an order whose id is not there."""
     mask, hashed = state.meta[IDS_MASK], spread(order_id)
     at = hashed & mask
-    while state.ids[at] != np.uint64(0):
+    while ref(state.ids, at) != np.uint64(0):
         at = (at + 1) & mask
     state.ids[at] = np.uint64(hashed) << np.uint64(32) | np.uint64(slot)
 
@@ -53,12 +53,12 @@ def remove(state: State, order_id: int, slot: int) -> None:
     """Forget an order that is there."""
     mask, hashed = state.meta[IDS_MASK], spread(order_id)
     at = hashed & mask
-    while _slot(state.ids[at]) != slot:
+    while _slot(ref(state.ids, at)) != slot:
         at = (at + 1) & mask
     after = at
     while True:
         after = (after + 1) & mask
-        entry = state.ids[after]
+        entry = ref(state.ids, after)
         if entry == np.uint64(0):
             break
         # It may move back unless its home lies after the hole.

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.compile import inner
 from kernels.matching.layout import TREE, WIDTH, State
-from kernels.matching.words import leading_zeros, trailing_zeros
+from kernels.matching.words import leading_zeros, ref, trailing_zeros
 
 ONE, ZERO, ALL = np.uint64(1), np.uint64(0), np.uint64((1 << 64) - 1)
 
@@ -37,7 +37,7 @@ def set_price(state: State, side_row: int, price: int) -> None:
     """Say that the price has orders."""
     top = side_row * state.meta[TREE]
     middle, bottom = top + 1, top + 1 + max(1, state.meta[WIDTH] >> 12)
-    word = state.bits[bottom + (price >> 6)]
+    word = ref(state.bits, bottom + (price >> 6))
     state.bits[bottom + (price >> 6)] = word | _bit(price)
     if word == ZERO:
         state.bits[middle + (price >> 12)] |= _bit(price >> 6)
@@ -49,10 +49,10 @@ def clear_price(state: State, side_row: int, price: int) -> None:
     """Say that the price has none."""
     top = side_row * state.meta[TREE]
     middle, bottom = top + 1, top + 1 + max(1, state.meta[WIDTH] >> 12)
-    word = state.bits[bottom + (price >> 6)] & ~_bit(price)
+    word = ref(state.bits, bottom + (price >> 6)) & ~_bit(price)
     state.bits[bottom + (price >> 6)] = word
     if word == ZERO:
-        word = state.bits[middle + (price >> 12)] & ~_bit(price >> 6)
+        word = ref(state.bits, middle + (price >> 12)) & ~_bit(price >> 6)
         state.bits[middle + (price >> 12)] = word
         if word == ZERO:
             state.bits[top] &= ~_bit(price >> 12)
@@ -66,22 +66,22 @@ def above(state: State, side_row: int, price: int) -> int:
         return width
     top = side_row * state.meta[TREE]
     middle, bottom = top + 1, top + 1 + max(1, width >> 12)
-    word = state.bits[bottom + (price >> 6)] & _from(price)
+    word = ref(state.bits, bottom + (price >> 6)) & _from(price)
     if word != ZERO:
         return (price & ~63) + trailing_zeros(word)
     at = (price >> 6) + 1
     if at >= width >> 6:
         return width
-    word = state.bits[middle + (at >> 6)] & _from(at)
+    word = ref(state.bits, middle + (at >> 6)) & _from(at)
     if word == ZERO:
         group = (at >> 6) + 1
-        word = state.bits[top] & _from(group) if group < 64 else ZERO
+        word = ref(state.bits, top) & _from(group) if group < 64 else ZERO
         if word == ZERO:
             return width
         at = trailing_zeros(word) << 6
-        word = state.bits[middle + (at >> 6)]
+        word = ref(state.bits, middle + (at >> 6))
     at = (at & ~63) + trailing_zeros(word)
-    return (at << 6) + trailing_zeros(state.bits[bottom + at])
+    return (at << 6) + trailing_zeros(ref(state.bits, bottom + at))
 
 
 @inner()
@@ -91,19 +91,19 @@ def below(state: State, side_row: int, price: int) -> int:
         return 0
     top = side_row * state.meta[TREE]
     middle, bottom = top + 1, top + 1 + max(1, state.meta[WIDTH] >> 12)
-    word = state.bits[bottom + (price >> 6)] & _to(price)
+    word = ref(state.bits, bottom + (price >> 6)) & _to(price)
     if word != ZERO:
         return (price & ~63) + 63 - leading_zeros(word)
     at = (price >> 6) - 1
     if at < 0:
         return 0
-    word = state.bits[middle + (at >> 6)] & _to(at)
+    word = ref(state.bits, middle + (at >> 6)) & _to(at)
     if word == ZERO:
         group = (at >> 6) - 1
-        word = state.bits[top] & _to(group) if group >= 0 else ZERO
+        word = ref(state.bits, top) & _to(group) if group >= 0 else ZERO
         if word == ZERO:
             return 0
         at = (63 - leading_zeros(word)) << 6
-        word = state.bits[middle + (at >> 6)]
+        word = ref(state.bits, middle + (at >> 6))
     at = (at & ~63) + 63 - leading_zeros(word)
-    return (at << 6) + 63 - leading_zeros(state.bits[bottom + at])
+    return (at << 6) + 63 - leading_zeros(ref(state.bits, bottom + at))

@@ -22,12 +22,13 @@ from kernels.matching.layout import (
     State,
     int64,
 )
+from kernels.matching.words import ref
 
 
 @inner(forceinline=True)
 def touch(state: State, at: int) -> None:
     """Put a level on the list of changes, once; the levels of stops are nobody's to see."""
-    level = state.levels[at]
+    level = ref(state.levels, at)
     if level.mark == 0 and at >> 1 < state.meta[SYMBOLS] << state.meta[WIDTH_BITS]:
         level.mark = 1
         state.changes[state.meta[CHANGES]] = at
@@ -39,7 +40,7 @@ def take_slot(state: State) -> int:
     """A slot off the pool, which must have one: the last that was freed, or a fresh one."""
     slot = state.meta[FREE]
     if slot != 0:
-        state.meta[FREE] = state.orders[slot].next
+        state.meta[FREE] = ref(state.orders, slot).next
     else:
         slot = state.meta[FRESH]
         state.meta[FRESH] += 1
@@ -50,7 +51,7 @@ def take_slot(state: State) -> int:
 @inner(forceinline=True)
 def free_slot(state: State, slot: int) -> None:
     """Forget an order that is in no queue any more."""
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     ids.remove(state, order.order_id, slot)
     if order.special & DATED_ORDER:
         dates.remove(state, slot)
@@ -62,21 +63,21 @@ def free_slot(state: State, slot: int) -> None:
 @inner(forceinline=True)
 def slices_of(state: State, slot: int) -> int:
     """How many trades the order can still be in as a maker."""
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     return 1 + (order.aside + order.display - 1) // order.display if order.display else 1
 
 
 @inner(forceinline=True)
 def enqueue(state: State, slot: int, at: int, hidden: int) -> None:
     """Put the order of a slot at the end of level `at`; `hidden` is its share out of sight."""
-    order, level = state.orders[slot], state.levels[at]
+    order, level = ref(state.orders, slot), ref(state.levels, at)
     price, row_side = (at >> 1) & (state.meta[WIDTH] - 1), _row_side(state, at)
-    side = state.sides[row_side]
+    side = ref(state.sides, row_side)
     order.level = at
     order.next = 0
     order.prev = level.tail
     if level.tail != 0:
-        state.orders[level.tail].next = slot
+        ref(state.orders, level.tail).next = slot
     else:
         level.head = slot
         set_price(state, row_side, price)
@@ -96,17 +97,17 @@ def enqueue(state: State, slot: int, at: int, hidden: int) -> None:
 @inner(forceinline=True)
 def dequeue(state: State, slot: int, hidden: int) -> None:
     """Take the order of a slot out of its queue; the slot stays taken."""
-    order = state.orders[slot]
+    order = ref(state.orders, slot)
     at = int64(order.level)
-    level = state.levels[at]
+    level = ref(state.levels, at)
     row_side = _row_side(state, at)
-    side = state.sides[row_side]
+    side = ref(state.sides, row_side)
     if order.prev != 0:
-        state.orders[order.prev].next = order.next
+        ref(state.orders, order.prev).next = order.next
     else:
         level.head = order.next
     if order.next != 0:
-        state.orders[order.next].prev = order.prev
+        ref(state.orders, order.next).prev = order.prev
     else:
         level.tail = order.prev
     level.quantity -= order.quantity
@@ -123,7 +124,7 @@ def dequeue(state: State, slot: int, hidden: int) -> None:
 def leave_level(state: State, at: int) -> None:
     """Level `at` has become empty: the side's best is the next that is not."""
     price, row_side = (at >> 1) & (state.meta[WIDTH] - 1), _row_side(state, at)
-    side = state.sides[row_side]
+    side = ref(state.sides, row_side)
     clear_price(state, row_side, price)
     if side.best == price:
         if at & 1 == BUY:

@@ -66,7 +66,7 @@ from kernels.matching.layout import (
     int64,
 )
 from kernels.matching.stops import next_stop, note_trades
-from kernels.matching.words import prefetch, spread
+from kernels.matching.words import prefetch, ref, spread
 
 SPARE = int64(4)  # events that an order can cause beside its trades, with one to spare
 AHEAD = 8
@@ -94,7 +94,7 @@ def run(state: State, commands: Any, events: Any, progress: Any) -> int:
         else:
             look_ahead(state, commands, at)
             status, used, room, taker = _begin(
-                state, commands[at], events, used, progress[NUMBER] + at
+                state, ref(commands, at), events, used, progress[NUMBER] + at
             )
         if status == FULL:
             break
@@ -112,28 +112,28 @@ def run(state: State, commands: Any, events: Any, progress: Any) -> int:
 def look_ahead(state: State, commands: Any, at: int) -> None:
     """Have what the next commands touch on its way to the cache: each step needs the one before."""
     last = len(commands) - 1
-    far = commands[min(at + 3 * AHEAD, last)]
+    far = ref(commands, min(at + 3 * AHEAD, last))
     prefetch(state.ids, spread(far.order_id) & state.meta[IDS_MASK])
-    middle = commands[min(at + 2 * AHEAD, last)]
+    middle = ref(commands, min(at + 2 * AHEAD, last))
     if middle.op != NEW:
         prefetch(state.orders, _first_slot(state, middle.order_id))
     elif _names_level(state, middle):
         prefetch(state.levels, level_of(state, middle.symbol, int64(middle.side & 1), middle.price))
-    near = commands[min(at + AHEAD, last)]
+    near = ref(commands, min(at + AHEAD, last))
     if near.op != NEW:
-        order = state.orders[_first_slot(state, near.order_id)]
+        order = ref(state.orders, _first_slot(state, near.order_id))
         prefetch(state.levels, int64(order.level))
         prefetch(state.orders, int64(order.next))
         prefetch(state.orders, int64(order.prev))
     elif _names_level(state, near):
         level = level_of(state, near.symbol, int64(near.side & 1), near.price)
-        prefetch(state.orders, int64(state.levels[level].tail))
+        prefetch(state.orders, int64(ref(state.levels, level).tail))
 
 
 @inner(forceinline=True)
 def _first_slot(state: State, order_id: int) -> int:
     """Where the order most likely is; any slot if it is not live."""
-    entry = state.ids[spread(order_id) & state.meta[IDS_MASK]]
+    entry = ref(state.ids, spread(order_id) & state.meta[IDS_MASK])
     return int64(entry & np.uint64(0xFFFFFFFF))
 
 
@@ -147,7 +147,7 @@ def _events_at_most(state: State, taker: Taker) -> int:
     """How many events the order can cause: the trades it can take part in, and those beside."""
     if state.phases[taker.symbol] != 0 or not crosses(state, taker.symbol, taker.side, taker.price):
         return SPARE
-    slices = state.sides[2 * taker.symbol + 1 - taker.side].slices
+    slices = ref(state.sides, 2 * taker.symbol + 1 - taker.side).slices
     if taker.stp == CANCEL_OLDEST:  # cancels as many as there are, however small it is
         return SPARE + slices
     return SPARE + min(slices, taker.quantity)
@@ -260,7 +260,7 @@ def _begin_rare(
     """What concerns no single order: dates and auctions."""
     if command.op == EXPIRE:
         soonest = state.dates[0]
-        if state.meta[DATED] == 0 or state.orders[soonest].expires > command.expires:
+        if state.meta[DATED] == 0 or ref(state.orders, soonest).expires > command.expires:
             return DONE, used, SPARE
         return AGAIN, cancel(state, events, used, soonest, seq, R_EXPIRED), SPARE
     reason, room = FINE, SPARE
@@ -287,9 +287,13 @@ def _begin_rare(
 
 @inner()
 def _room_to_uncross(state: State, symbol: int) -> int:
-    return SPARE + state.sides[2 * symbol + BUY].slices + state.sides[2 * symbol + SELL].slices
+    return (
+        SPARE
+        + ref(state.sides, 2 * symbol + BUY).slices
+        + ref(state.sides, 2 * symbol + SELL).slices
+    )
 
 
 @inner()
 def _is_crossed(state: State, symbol: int) -> bool:
-    return state.sides[2 * symbol + BUY].best >= state.sides[2 * symbol + SELL].best
+    return ref(state.sides, 2 * symbol + BUY).best >= ref(state.sides, 2 * symbol + SELL).best

@@ -23,13 +23,16 @@ from kernels.matching.layout import (
     WIDTH,
     State,
 )
+from kernels.matching.words import ref
 
 
 @inner(forceinline=True)
 def note_trades(state: State, events: Any, begin: int, end: int, symbol: int, seq: int) -> None:
     """Have the trades among these events wake stops of the symbol, if it has any."""
+    if begin == end:
+        return
     row = state.meta[SYMBOLS] + symbol
-    if state.sides[2 * row].orders + state.sides[2 * row + 1].orders > 0:
+    if ref(state.sides, 2 * row).orders + ref(state.sides, 2 * row + 1).orders > 0:
         _widen(state, events, begin, end, symbol, seq)
 
 
@@ -49,10 +52,10 @@ def _widen(state: State, events: Any, begin: int, end: int, symbol: int, seq: in
 def next_stop(state: State) -> int:
     """The slot of the stop to wake next, or 0."""
     row, width = state.meta[SYMBOLS] + state.meta[ELECTING], state.meta[WIDTH]
-    lowest_buy = state.sides[2 * row + SELL].best
+    lowest_buy = ref(state.sides, 2 * row + SELL).best
     if lowest_buy <= state.meta[HIGH]:
-        return state.levels[2 * (row * width + lowest_buy) + SELL].head
-    highest_sell = state.sides[2 * row + BUY].best
+        return ref(state.levels, 2 * (row * width + lowest_buy) + SELL).head
+    highest_sell = ref(state.sides, 2 * row + BUY).best
     if highest_sell > 0 and highest_sell >= state.meta[LOW]:
-        return state.levels[2 * (row * width + highest_sell) + BUY].head
+        return ref(state.levels, 2 * (row * width + highest_sell) + BUY).head
     return 0

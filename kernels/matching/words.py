@@ -38,6 +38,11 @@ def spread(value: Any) -> int:
     return (mixed >> 32 & ~7) | (int(value) & 7)
 
 
+def ref(array: Any, at: int) -> Any:
+    """The element at an index that is within the array and not below zero."""
+    return array[at]
+
+
 def prefetch(_array: Any, _at: int) -> None:
     """Have an element on its way to the cache; the index must be within the array."""
 
@@ -98,6 +103,21 @@ def _prefetch(_typing: Any, array: Any, at: Any) -> Any:
     return types.void(array, types.intp), generate
 
 
+@intrinsic
+def _ref(_typing: Any, array: Any, at: Any) -> Any:
+    """As `array[at]`, without a look at whether the index counts from the end."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        view = arrayobj.make_array(kind)(context, builder, arguments[0])  # type: ignore[no-untyped-call]
+        element = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            context, builder, kind, view, [arguments[1]], wraparound=False
+        )
+        return arrayobj.load_item(context, builder, kind, element)  # type: ignore[no-untyped-call]
+
+    return array.dtype(array, types.intp), generate
+
+
 @overload(trailing_zeros, strict=False)
 def _trailing_zeros(word: Any) -> Any:
     return lambda word: _count_trailing(word)  # noqa: PLW0108
@@ -116,3 +136,8 @@ def _spread_overload(value: Any) -> Any:
 @overload(prefetch, strict=False)
 def _prefetch_overload(_array: Any, _at: Any) -> Any:
     return lambda _array, _at: _prefetch(_array, _at)  # noqa: PLW0108
+
+
+@overload(ref, strict=False)
+def _ref_overload(array: Any, at: Any) -> Any:
+    return lambda array, at: _ref(array, at)  # noqa: PLW0108
