@@ -109,6 +109,7 @@ class Advance:
                 if instruction.op == "uncross":
                     prices.anchor(now_ms, output.price)
                     self._trading.auctioned = (output.price, now_ms)
+                    self._trading.referred_ms = 0  # bands are around it from now on
                 else:
                     same = output.owner == output.maker_owner
                     prices.observe_trade(now_ms, output.price, output.quantity, same_owner=same)

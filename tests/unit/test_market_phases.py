@@ -228,3 +228,24 @@ def test_a_replacement_does_not_pass_the_band(desk: Desk) -> None:
     desk.sell(ARTIST, 10, 1_055)
     view = desk.buy(FAN, 10, 1_000)
     assert desk.refused(desk.replace, FAN, view.order_id, 10, 1_055) == "order-price-band"
+
+
+@pytest.mark.parametrize("ms", [0, 1])
+def test_a_snapshot_keeps_the_phase_and_the_price_of_the_auction(desk: Desk, ms: int) -> None:
+    """Taken in an auction, or just after it: what crosses waits, and the band is where it was."""
+    desk.buy(OTHER, 100, 995)
+    desk.sell(ARTIST, 100, 1_005)
+    desk.pass_time(45 * 60_000)  # there is an INDEX, and it stays where it is
+    desk.sell(ARTIST, 10, 1_055)
+    desk.buy(FAN, 110, 1_060)
+    desk.pass_time(desk.policy.halt_ms)
+    desk.pass_time((desk.policy.auction_ms - 1) + ms)
+    desk.market = desk.rebuilt(len(desk.events) - 1)
+    if not ms:
+        assert desk.refused(desk.buy, FAN, 1, 1_055, tif=IOC) == "book-in-auction"
+        desk.pass_time(1)
+        assert desk.trades() == [(1_055, 10)]
+    desk.sell(ARTIST, 10, 1_105)
+    desk.buy(FAN, 10, 1_105)
+    assert (desk.trades(), phase(desk)) == ([(1_105, 10)], Phase.CONTINUOUS)
+    desk.check()
