@@ -44,6 +44,7 @@ from messages.market.orders import (
 
 EXPIRY_TIMER: Final = "expiry"
 PHASE_TIMER: Final = "phase"
+COLLECT: Final = Instruction("auction")
 
 Outcome = Decision[MarketEvent]
 
@@ -157,8 +158,10 @@ def _replace(policy: MarketPolicy, market: Market, given: Funded, now_ms: int) -
         price=limit,
         quantity=left,
     )
-    if trading.phase is Phase.CONTINUOUS and _reaches(
-        trading, order.side, limit, edge(limits.dynamic, order.side)
+    most = edge(limits.dynamic, order.side)
+    if trading.phase is Phase.CONTINUOUS and (
+        _reaches(trading, order.side, limit, most)
+        or _meets_outside(trading, order.side, limit, limits.dynamic)
     ):
         raise _outside(limits.dynamic, trading)
     advance = Advance(market, now_ms)
@@ -243,6 +246,15 @@ def _match(trading: Trading, advance: Advance, new: Instruction, dynamic: Band) 
     side = Side(new.side)
     most = edge(dynamic, side)
     is_guarded = trading.phase is Phase.CONTINUOUS and not new.stop and new.tif != "post"
+    if is_guarded and _meets_outside(trading, side, new.price, dynamic):
+        if new.tif != "gtc":
+            raise _outside(dynamic, trading)
+        advance.run(COLLECT)
+        outputs = advance.run(new)
+        if outputs[0].kind == "rejected":
+            trading.book.set_auction(collecting=False)  # nothing crosses yet: it is as it was
+        refuse(outputs)
+        return True
     if not is_guarded or not _reaches(trading, side, new.price, most):
         outputs = advance.run(new)
         refuse(outputs)
@@ -253,7 +265,7 @@ def _match(trading: Trading, advance: Advance, new: Instruction, dynamic: Band) 
     left = next((o.quantity for o in outputs if _is_rest(o, new.order_id)), 0)
     halts = bool(left) and _crosses(trading, side, new.price)
     if halts:
-        advance.run(Instruction("auction"))
+        advance.run(COLLECT)
     if left and new.tif == "gtc":
         advance.run(replace(new, quantity=left))
     return halts or _is_passed(trading, advance, outputs, dynamic)
@@ -267,7 +279,7 @@ def _is_passed(
         return False
     if all(dynamic.holds(o.price) for o in outputs if o.kind == "trade"):
         return False
-    advance.run(Instruction("auction"))
+    advance.run(COLLECT)
     return True
 
 
@@ -280,6 +292,14 @@ def _reaches(trading: Trading, side: Side, limit: int, edge: int) -> bool:
     """Whether an order crosses, and would take prices beyond an edge."""
     beyond = limit > edge if side is Side.BUY else limit < edge
     return beyond and _crosses(trading, side, limit)
+
+
+def _meets_outside(trading: Trading, side: Side, limit: int, dynamic: Band) -> bool:
+    """Whether what an order would meet first has itself been left outside the band."""
+    book = trading.book
+    if side is Side.BUY:
+        return book.best_ask is not None and book.best_ask <= min(limit, dynamic.low - 1)
+    return book.best_bid is not None and book.best_bid >= max(limit, dynamic.high + 1)
 
 
 def _crosses(trading: Trading, side: Side, limit: int) -> bool:

@@ -8,7 +8,7 @@ from domain.decision import Decision
 from domain.market import issues
 from domain.market.advance import Advance, again
 from domain.market.order_rules import TRADED
-from domain.market.orders import Outcome, finish
+from domain.market.orders import COLLECT, Outcome, finish
 from domain.market.references import reference
 from domain.market.state import Changes, Deciders, Market
 from domain.market.trading import Trading, width
@@ -30,8 +30,6 @@ from messages.market.orders import (
     ResumeTrading,
     Side,
 )
-
-COLLECT = Instruction("auction")
 
 
 def view(market: Market, levels: int = 0) -> BookView:

@@ -182,12 +182,18 @@ class Trading:
         """Have the price record see the best prices that enough stands behind."""
         if not any(map(self._may_move_quote, changed)):
             return
-        bids, asks = self.book.depth(QUOTED_LEVELS)
-        floor_minor = self.prices.policy.min_quote_minor
-        bid = quotable([level[:2] for level in bids], self.tick_minor, floor_minor)
-        ask = quotable([level[:2] for level in asks], self.tick_minor, floor_minor)
+        bid, ask = self.quotes()
         self.prices.observe_quote(now_ms, bid, ask)
         self.quoted = bid * self.tick_minor, ask * self.tick_minor
+
+    def quotes(self) -> tuple[int, int]:
+        """The best bid and ask that enough stands behind, in ticks, 0 where there is none."""
+        bids, asks = self.book.depth(QUOTED_LEVELS)
+        floor_minor, tick = self.prices.policy.min_quote_minor, self.tick_minor
+        return (
+            quotable([level[:2] for level in bids], tick, floor_minor),
+            quotable([level[:2] for level in asks], tick, floor_minor),
+        )
 
     def _may_move_quote(self, level: DepthLevel) -> bool:
         """What is worse than the price that enough stands behind already does not."""
@@ -242,4 +248,6 @@ def restored(kept: StoredTrading, tick_minor: int) -> Trading:
             made.depth.put(DepthLevel(side, level.price_ticks * tick_minor, level.quantity))
     made.depth.number = kept.depth_number
     made.prices, made.auctioned = kept.prices, kept.auctioned
+    bid, ask = made.quotes()  # which it has seen, as no change of them was overlooked
+    made.quoted = bid * tick_minor, ask * tick_minor
     return made

@@ -230,6 +230,29 @@ def test_a_replacement_does_not_pass_the_band(desk: Desk) -> None:
     assert desk.refused(desk.replace, FAN, view.order_id, 10, 1_055) == "order-price-band"
 
 
+def test_an_order_that_was_left_outside_the_band_is_not_met_inside_it(desk: Desk) -> None:
+    """The auction found nobody for it; whoever meets it now does so in another auction."""
+    desk.buy(OTHER, 100, 995)
+    desk.sell(ARTIST, 100, 1_005)
+    desk.pass_time(45 * 60_000)
+    desk.sell(ARTIST, 10, 1_105)
+    desk.buy(FAN, 110, 1_105)
+    desk.cancel(ARTIST, 3)
+    desk.pass_time(desk.policy.halt_ms)
+    desk.pass_time(desk.policy.auction_ms)
+    assert (phase(desk), desk.trades()) == (Phase.CONTINUOUS, [])  # 10 are wanted at 1,105
+    assert desk.refused(desk.sell, ARTIST, 5, 1_000, tif=IOC) == "order-price-band"
+    resting = desk.sell(ARTIST, 1, 1_110)
+    code = desk.refused(desk.replace, ARTIST, resting.order_id, 1, 1_105)
+    assert code == "order-price-band"
+    view = desk.sell(ARTIST, 5, 1_000)
+    assert (desk.trades(), view.left, phase(desk)) == ([], 5, Phase.HALTED)
+    desk.pass_time(desk.policy.halt_ms)
+    desk.pass_time(desk.policy.auction_ms)
+    assert desk.trades() == [(1_005, 5)]
+    desk.check()
+
+
 @pytest.mark.parametrize("ms", [0, 1])
 def test_a_snapshot_keeps_the_phase_and_the_price_of_the_auction(desk: Desk, ms: int) -> None:
     """Taken in an auction, or just after it: what crosses waits, and the band is where it was."""

@@ -202,6 +202,8 @@ class Trading(RuleBasedStateMachine):
             trading = self.desk.market.trading
             assert trading is not None
             assert self.levels == trading.depth.levels
+            quoted = tuple(price * TICK for price in trading.quotes())
+            assert trading.quoted == quoted, "no change of the quotes is overlooked"
             book = trading.book
             if trading.phase is Phase.CONTINUOUS and book.best_bid and book.best_ask:
                 assert book.best_bid < book.best_ask, "a book is never crossed"
