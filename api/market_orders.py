@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Subject
@@ -109,19 +109,23 @@ class Order(BaseModel):
 
 
 @router.post(
-    "/books/{issue_id}/orders", status_code=201, responses=problems(401, 403, 404, 409, 429)
+    "/books/{issue_id}/orders",
+    status_code=201,
+    response_model=Order,
+    responses=problems(401, 403, 404, 409, 429),
 )
 async def place_order(
     issue_id: UUID, body: NewOrder, key: KeyHeader, subject: Subject, services: ServicesDep
-) -> Order:
+) -> Response:
     """Place an order. The answer tells what became of it at once; trades are settled with it."""
     command = command_key(subject.user_id, PLACE.format(issue_id=issue_id), key)
     placed = PlaceOrder(subject.user_id, derive_id("order", command), **body.model_dump())
-    return _order(await services.owner("market").ask(str(issue_id), placed, key=command))
+    return _order(await services.owner("market").ask(str(issue_id), placed, key=command), 201)
 
 
 @router.post(
     "/books/{issue_id}/orders/{order_id}/replacement",
+    response_model=Order,
     responses=problems(401, 403, 404, 409, 429),
 )
 async def replace_order(
@@ -131,7 +135,7 @@ async def replace_order(
     key: KeyHeader,
     subject: Subject,
     services: ServicesDep,
-) -> Order:
+) -> Response:
     """Change an order's size or price. Smaller at the same price, it keeps its place."""
     route = REPLACE.format(issue_id=issue_id, order_id=order_id)
     command = command_key(subject.user_id, route, key)
@@ -140,10 +144,14 @@ async def replace_order(
     return _order(await services.owner("market").ask(str(issue_id), replaced, key=command))
 
 
-@router.delete("/books/{issue_id}/orders/{order_id}", responses=problems(401, 403, 404, 409))
+@router.delete(
+    "/books/{issue_id}/orders/{order_id}",
+    response_model=Order,
+    responses=problems(401, 403, 404, 409),
+)
 async def cancel_order(
     issue_id: UUID, order_id: OrderId, key: KeyHeader, subject: Subject, services: ServicesDep
-) -> Order:
+) -> Response:
     """Take an order out of the book. What was set aside for it comes back at once."""
     route = CANCEL.format(issue_id=issue_id, order_id=order_id)
     command = command_key(subject.user_id, route, key)
@@ -188,18 +196,20 @@ async def list_my_orders(
     return Page(items=[_row(row) for row in shown], next_cursor=following)
 
 
-def _order(answer: Any) -> Order:
+def _order(answer: Any, status: int = 200) -> Response:
+    """The answer's bytes. Pydantic would check again what was an `OrderView` already."""
     assert isinstance(answer, OrderView), "an order is answered with an order"
     fields: dict[str, Any] = msgspec.structs.asdict(answer)
     fields["remaining"] = fields.pop("left")
-    return _shown(fields)
+    body = msgspec.json.encode(_shown(fields))
+    return Response(body, status, media_type="application/json")
 
 
 def _row(row: storage.OrderRow) -> Order:
-    return _shown(msgspec.structs.asdict(row))
+    return Order(**_shown(msgspec.structs.asdict(row)))
 
 
-def _shown(fields: dict[str, Any]) -> Order:
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
     del fields["user_id"]
     fields["expires_at_ms"] = fields["expires_at_ms"] or None
-    return Order(**fields)
+    return fields

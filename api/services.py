@@ -106,8 +106,11 @@ class Services:
             raise Unavailable(f"no owner of {kind} is known here") from None
 
 
-def get_services(request: Request) -> Services:
-    """The services of the application that serves this request."""
+async def get_services(request: Request) -> Services:
+    """The services of the application that serves this request.
+
+    It awaits nothing, but FastAPI would send a plain function to a thread, with every request.
+    """
     services: Services = request.app.state.services
     return services
 
