@@ -54,6 +54,9 @@ def serve_environment(settings: Settings) -> dict[str, str]:
         # replica of another engine that has just died, whose HAProxy would then ask the wrong one.
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas.stop - 1),
+        # Workers yield to every other process by default (15), as batch work should. These are the
+        # service: beside a busy process their answers would wait for it.
+        "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "1",
         "PYTHONWARNINGS": "ignore",

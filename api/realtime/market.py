@@ -96,10 +96,10 @@ class MarketOperations:
 
     async def place(self, session: ClientSession, params: PlaceParams) -> OrderView:
         """Place an order; what became of it at once."""
-        user_id = session.require_subject().user_id
+        user_id, key = session.require_subject().user_id, session.key()
         command = PlaceOrder(
             user_id,
-            derive_id("order", session.key()),
+            derive_id("order", key),
             params.side,
             params.kind,
             params.time_in_force,
@@ -110,43 +110,41 @@ class MarketOperations:
             params.expires_at_ms,
             params.self_trade,
         )
-        return await self._order(session, params.issue_id, command)
+        return await self._order(params.issue_id, command, key)
 
     async def cancel(self, session: ClientSession, params: CancelParams) -> OrderView:
         """Take an order out of the book."""
-        user_id = session.require_subject().user_id
-        return await self._order(session, params.issue_id, CancelOrder(user_id, params.order_id))
+        command = CancelOrder(session.require_subject().user_id, params.order_id)
+        return await self._order(params.issue_id, command, session.key())
 
     async def replace(self, session: ClientSession, params: ReplaceParams) -> OrderView:
         """Give an order another size or price."""
+        user_id, key = session.require_subject().user_id, session.key()
         command = ReplaceOrder(
-            session.require_subject().user_id,
-            derive_id("order", session.key()),
+            user_id,
+            derive_id("order", key),
             params.order_id,
             params.shares,
             params.price_minor,
             params.post_only,
             params.self_trade,
         )
-        return await self._order(session, params.issue_id, command)
+        return await self._order(params.issue_id, command, key)
 
     async def depth(self, session: ClientSession, params: DepthParams) -> BookView:
         """The book as it stands, with the number of its last change."""
-        answer = await self._ask(session, params.issue_id, GetBook(params.levels))
+        answer = await self._ask(params.issue_id, GetBook(params.levels), session.key())
         assert isinstance(answer, BookView), "a book is answered with a book"
         return answer
 
     async def _order(
-        self,
-        session: ClientSession,
-        issue_id: str,
-        command: PlaceOrder | CancelOrder | ReplaceOrder,
+        self, issue_id: str, command: PlaceOrder | CancelOrder | ReplaceOrder, key: bytes
     ) -> OrderView:
-        answer = await self._ask(session, issue_id, command)
+        answer = await self._ask(issue_id, command, key)
         assert isinstance(answer, OrderView), "an order is answered with an order"
         return answer
 
-    async def _ask(self, session: ClientSession, issue_id: str, command: Any) -> Any:
+    async def _ask(self, issue_id: str, command: Any, key: bytes) -> Any:
         if not is_id(issue_id):
             raise BookNotFound
-        return await self._handle.ask(issue_id, command, key=session.key())
+        return await self._handle.ask(issue_id, command, key=key)

@@ -28,11 +28,17 @@ class OperationMetrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        # Finding a labelled child costs more than counting; operations and codes are few.
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def observe(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call."""
-        self._calls.labels(operation, outcome).inc()
-        self._seconds.labels(operation).observe(seconds)
+        child = self._children.get((operation, outcome))
+        if child is None:
+            child = self._calls.labels(operation, outcome), self._seconds.labels(operation)
+            self._children[operation, outcome] = child
+        child[0].inc()
+        child[1].observe(seconds)
 
 
 class RealtimeMetrics:
