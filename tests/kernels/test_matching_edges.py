@@ -345,3 +345,32 @@ def test_an_auction_waits_and_continuous_trading_follows() -> None:
     assert [(e.order_id, e.quantity, e.price) for e in found if e.kind == "trade"] == [
         (2, 3, 101), (3, 2, 101), (5, 1, 102),
     ]  # fmt: skip
+
+
+def test_fok_counts_what_an_iceberg_hides_only_before_no_own_order() -> None:
+    """The next slice queues behind the own order, which ends the count."""
+    makers = [order(1, "sell", 100, 10, owner=1, display=4), order(2, "sell", 100, 5, owner=2)]
+    for rule, quantity, can in (
+        ("cancel_newest", 4, True),
+        ("cancel_newest", 5, False),
+        ("decrement", 5, False),
+        ("cancel_oldest", 10, True),
+        ("cancel_oldest", 11, False),
+        ("none", 15, True),
+    ):
+        taker = order(3, "buy", 100, quantity, owner=2, tif="fok", stp=rule)
+        assert ("fok" in [e.reason for e in both([*makers, taker])]) is not can
+
+
+def test_a_smaller_iceberg_gives_of_what_it_hides_first() -> None:
+    """10 with 4 shown: 7 still shows 4, 3 shows 3; its place is kept."""
+    for quantity, first in ((7, 4), (4, 4), (3, 3)):
+        found = both(
+            [
+                order(1, "sell", 100, 10, display=4), order(2, "sell", 100, 5, owner=1),
+                Command("replace", price=100, quantity=quantity, order_id=1),
+                order(3, "buy", 100, 5, owner=2),
+            ]
+        )  # fmt: skip
+        trades = [(e.maker_order_id, e.quantity) for e in found if e.kind == "trade"]
+        assert trades == [(1, first), (2, 5 - first)]
