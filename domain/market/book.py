@@ -304,8 +304,9 @@ class Book:
         return bytes.fromhex(state_hash(lines))
 
     def _check(self, order: Resting) -> None:
-        is_price = 0 < order.price_ticks < self.max_price
-        if not is_price or order.quantity <= 0 or not 0 <= order.stop < self.max_price:
+        are_prices = 0 < order.price_ticks < self.max_price and 0 <= order.stop < self.max_price
+        hides_rightly = order.hidden == 0 or (order.hidden > 0 and order.display > 0)
+        if not are_prices or order.quantity <= 0 or not hides_rightly:
             raise ValueError(f"order {order.order_id} cannot rest in this book")
 
     def _run(self) -> list[Event]:

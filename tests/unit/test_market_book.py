@@ -213,6 +213,25 @@ def test_a_book_comes_back_as_it_was() -> None:
     assert b.state_hash() == c.state_hash()
 
 
+@pytest.mark.parametrize(
+    "orders",
+    [
+        [Resting(1, ANNE, "buy", 0, 5)],
+        [Resting(1, ANNE, "buy", 4096, 5)],
+        [Resting(1, ANNE, "buy", 5, 0)],
+        [Resting(1, ANNE, "buy", 5, 5, hidden=3)],
+        [Resting(1, ANNE, "buy", 5, 5, stop=4096)],
+        [Resting(1, ANNE, "buy", 5, 5), Resting(1, BOB, "buy", 6, 5)],
+        [Resting(at, ANNE, "buy", 5, 5) for at in range(101)],
+    ],
+)
+def test_what_could_not_have_rested_does_not_come_back(orders: list[Resting]) -> None:
+    b = book()
+    with pytest.raises(ValueError, match=r"rest in this book|one id|no room"):
+        b.restore(orders)
+    assert b.live_orders == 0
+
+
 def test_the_hash_is_of_the_lines_of_all_orders() -> None:
     b = book()
     for order in ("1 1 sell 100x10", "2 2 buy 90x3", "3 2 buy 91x4"):
