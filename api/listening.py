@@ -11,20 +11,12 @@ from pydantic import BaseModel, Field
 
 from api.auth import Subject
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import ServicesDep
 from domain.listening import rows_of
 from domain.statement import stretches
 from messages.listening import EndReason, Phase, SessionNotFound
 from storage import listening as storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1/listening", tags=["listening"])
 
@@ -80,12 +72,9 @@ async def list_listening_sessions(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[ListeningSession]:
     """The caller's own sessions, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_sessions(services.pool, subject.user_id, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].started_at_ms, shown[-1].session_id) if more else None
-    return Page(items=[_view(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.started_at_ms, row.session_id), _view)
 
 
 @router.get("/sessions/{session_id}", responses=problems(401, 404))

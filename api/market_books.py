@@ -13,14 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import require
 from api.idempotency import KeyHeader, command_key
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MarketPolicy
 from domain.users import Permission
@@ -40,7 +33,6 @@ from messages.market.orders import (
     Side,
 )
 from storage import market_orders as storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
@@ -150,12 +142,9 @@ async def list_books(
     services: ServicesDep, cursor: CursorQuery = None, limit: LimitQuery = DEFAULT_LIMIT
 ) -> Page[Book]:
     """All books that were ever opened, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_books(services.pool, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].opened_at_ms, shown[-1].issue_id) if more else None
-    return Page(items=[_book(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.opened_at_ms, row.issue_id), _book)
 
 
 @router.get("/books/{issue_id}", responses=problems(404))

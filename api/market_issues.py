@@ -12,14 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Subject, check_permission, require
 from api.idempotency import KeyHeader, command_key
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MarketPolicy
 from domain.users import Permission
@@ -53,7 +46,6 @@ from messages.users import PermissionMissing
 from storage import market_issues as storage
 from storage import music as music_storage
 from storage import rewards as rewards_storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
@@ -245,13 +237,10 @@ async def list_issues(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[Issue]:
     """Issues, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     song = str(song_id) if song_id else None
     found = await storage.newest_issues(services.pool, before, limit + 1, status, song)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].drafted_at_ms, shown[-1].issue_id) if more else None
-    return Page(items=[_listed(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.drafted_at_ms, row.issue_id), _listed)
 
 
 @router.get("/issues/{issue_id}", responses=problems(404))

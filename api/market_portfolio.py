@@ -18,13 +18,14 @@ from api.pagination import (
     Page,
     decode_cursor,
     encode_cursor,
+    page,
+    place_of,
 )
 from api.services import Services, ServicesDep
 from messages.errors import Transient
 from messages.keys import derive_key
 from messages.market import GetHolding, HoldingView, IssueStatus, LockReason
 from storage import market_issues as storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
@@ -109,13 +110,13 @@ async def list_my_purchases(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[BoughtShares]:
     """The caller's purchases of offered shares, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_purchases(services.pool, subject.user_id, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].at_ms, shown[-1].purchase_id) if more else None
-    items = [BoughtShares(**msgspec.structs.asdict(row)) for row in shown]
-    return Page(items=items, next_cursor=following)
+    return page(found, limit, lambda row: (row.at_ms, row.purchase_id), _bought)
+
+
+def _bought(row: storage.PurchaseRow) -> BoughtShares:
+    return BoughtShares(**msgspec.structs.asdict(row))
 
 
 async def _owned(services: Services, user_id: str, issue_id: str) -> HoldingView | None:

@@ -14,14 +14,7 @@ from api.auth import Subject, require
 from api.idempotency import KeyHeader, command_key
 from api.market_issues import MAX_INTEGER, find_issue
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import ServicesDep
 from domain.market.statements import SALT_BYTES, Part, leaf, path_to
 from domain.users import Permission
@@ -38,7 +31,6 @@ from messages.market import (
 )
 from messages.market.accounts import treasury
 from storage import market_issues as storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
@@ -182,12 +174,9 @@ async def list_distributions(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[Distribution]:
     """An issue's distributions, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_distributions(services.pool, str(issue_id), before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].at_ms, shown[-1].distribution_id) if more else None
-    return Page(items=[_distribution(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.at_ms, row.distribution_id), _distribution)
 
 
 @router.get(
@@ -232,12 +221,9 @@ async def list_my_distributions(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[RevenuePart]:
     """What distributions paid to the caller, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_payments(services.pool, subject.user_id, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].at_ms, shown[-1].distribution_id) if more else None
-    return Page(items=[_part(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.at_ms, row.distribution_id), _part)
 
 
 def _distribution(found: RevenueDistributed | storage.DistributionRow) -> Distribution:

@@ -15,14 +15,7 @@ from api import songs
 from api.auth import Subject, require
 from api.idempotency import KeyHeader, attempt, command_key, once
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.ranges import NotSatisfiableError, Span, matches_etag, parse_range
 from api.services import Services, ServicesDep
 from api.uploads import form_schema
@@ -37,7 +30,6 @@ from storage import music as storage
 from storage import outbox
 from storage import users as user_storage
 from storage.database import Connection
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["music"])
 
@@ -128,13 +120,10 @@ async def list_songs(
     artist_id: UUID | None = None,
 ) -> Page[songs.Song]:
     """Songs, newest first; of one artist if `artist_id` is given."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     artist = str(artist_id) if artist_id else None
     found = await storage.newest_songs(services.pool, before, limit + 1, artist)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].published_at_ms, shown[-1].song_id) if more else None
-    return Page(items=[songs.view(song) for song in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.published_at_ms, row.song_id), songs.view)
 
 
 @router.get("/songs/{song_id}", responses=problems(404))

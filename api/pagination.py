@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -12,8 +13,10 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from messages.errors import Invalid
+from storage.rows import FIRST_PAGE
 
-T = TypeVar("T")
+R = TypeVar("R")  # a row
+T = TypeVar("T")  # what is shown of it
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -38,6 +41,20 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+def place_of(cursor: str | None) -> tuple[int, str]:
+    """Where a newest-first listing goes on: (at_ms, item id). Raises BadCursor."""
+    return decode_cursor(cursor) if cursor else FIRST_PAGE
+
+
+def page(
+    found: Sequence[R], limit: int, place: Callable[[R], tuple[int, str]], show: Callable[[R], T]
+) -> Page[T]:
+    """The page of what was found when one more than `limit` was asked for."""
+    shown = found[:limit]
+    following = encode_cursor(*place(shown[-1])) if len(found) > limit else None
+    return Page(items=[show(row) for row in shown], next_cursor=following)
 
 
 def encode_cursor(at_ms: int, item_id: str) -> str:

@@ -14,14 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Subject, check_permission, require
 from api.idempotency import KeyHeader, command_key
 from api.openapi import problems
-from api.pagination import (
-    DEFAULT_LIMIT,
-    CursorQuery,
-    LimitQuery,
-    Page,
-    decode_cursor,
-    encode_cursor,
-)
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MINUTE_MS
 from domain.users import Permission
@@ -48,7 +41,6 @@ from messages.rewards import (
 from storage import ledger
 from storage import music as music_storage
 from storage import rewards as storage
-from storage.rows import FIRST_PAGE
 
 router = APIRouter(prefix="/api/v1", tags=["rewards"])
 
@@ -218,12 +210,9 @@ async def list_reward_pools(
     services: ServicesDep, cursor: CursorQuery = None, limit: LimitQuery = DEFAULT_LIMIT
 ) -> Page[PoolSummary]:
     """All pools, newest first."""
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_pools(services.pool, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].opened_at_ms, shown[-1].pool_id) if more else None
-    return Page(items=[_summary(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.opened_at_ms, row.pool_id), _summary)
 
 
 @router.get("/reward-pools/{pool_id}", responses=problems(404))
@@ -245,12 +234,9 @@ async def list_my_rewards(
     payee = await _payee(services, subject, role)
     if payee is None:
         raise ArtistRequired
-    before = decode_cursor(cursor) if cursor else FIRST_PAGE
+    before = place_of(cursor)
     found = await storage.newest_credits(services.pool, payee, before, limit + 1)
-    shown = found[:limit]
-    more = len(found) > limit
-    following = encode_cursor(shown[-1].at_ms, shown[-1].credit_id) if more else None
-    return Page(items=[_reward(row) for row in shown], next_cursor=following)
+    return page(found, limit, lambda row: (row.at_ms, row.credit_id), _reward)
 
 
 @router.get("/users/me/streak", responses=problems(401))

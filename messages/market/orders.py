@@ -329,27 +329,8 @@ class BookChanged(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-class OrderChanged(msgspec.Struct, frozen=True, tag=True):
-    """Public: to its owner alone, an order as a command left it. The fields of `OrderView`."""
-
-    issue_id: str
-    order_id: int
-    user_id: str
-    side: Side
-    status: OrderStatus
-    reason: EndReason
-    shares: int
-    filled: int
-    left: int
-    limit_minor: int
-    stop_minor: int
-    display: int
-    expires_at_ms: int
-    paid_minor: int
-    fee_minor: int
-    held_minor: int
-    placed_at_ms: int
-    changed_at_ms: int
+class OrderChanged(OrderView, frozen=True, tag=True):
+    """Public: to its owner alone, an order as a command left it."""
 
 
 OrderEntry: TypeAlias = (
