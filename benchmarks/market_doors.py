@@ -123,6 +123,7 @@ class Bench:
             took_s = time.perf_counter() - began
             spent = between(before, await look(self._engine, self._sql))
             rate = len(full.latencies_ms) / took_s
+            await paced(lines, rate / 2, WARM_S)  # what the full speed left behind is dealt with
             half = await paced(lines, rate / 2, SECONDS)
         finally:
             for line in lines:
