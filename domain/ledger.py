@@ -73,6 +73,8 @@ def settle(
     balances: Mapping[str, int],
     transactions: Sequence[LedgerTransaction],
     known: Collection[bytes] = frozenset(),
+    *,
+    together: bool = False,
 ) -> Settlement:
     """Decide a batch, in order, each transaction on what the ones before it left.
 
@@ -80,10 +82,13 @@ def settle(
         balances: of every account the batch names, in minor units; an absent one is empty.
         transactions: checked ones (`check_batch`).
         known: the keys among theirs that were posted before.
+        together: all are applied if all of them leave no account below zero, whatever their order.
 
     Raises:
         AmountTooLarge: a balance would outgrow MAX_BALANCE_MINOR.
     """
+    if together and (whole := _together(balances, transactions, known)) is not None:
+        return whole
     seen = set(known)
     deltas: dict[str, int] = {}
     verdicts = []
@@ -102,6 +107,26 @@ def settle(
             deltas[code] = deltas.get(code, 0) + gain
         seen.add(transaction.key)
         verdicts.append(Verdict.APPLIED)
+    return Settlement(verdicts, deltas)
+
+
+def _together(
+    balances: Mapping[str, int],
+    transactions: Sequence[LedgerTransaction],
+    known: Collection[bytes],
+) -> Settlement | None:
+    """All of a batch, if it leaves no account below zero. Raises AmountTooLarge."""
+    fresh = {one.key: one for one in transactions if one.key not in known}
+    deltas = _gains([posting for one in fresh.values() for posting in one.postings])
+    after = {code: balances.get(code, 0) + gain for code, gain in deltas.items()}
+    if any(left < 0 and not may_be_negative(code) for code, left in after.items()):
+        return None
+    if after and max(map(abs, after.values())) > MAX_BALANCE_MINOR:
+        raise AmountTooLarge("a balance would outgrow 38 digits")
+    verdicts = []
+    for one in transactions:
+        is_first = fresh.pop(one.key, None) is not None
+        verdicts.append(Verdict.APPLIED if is_first else Verdict.DUPLICATE)
     return Settlement(verdicts, deltas)
 
 

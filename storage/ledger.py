@@ -121,13 +121,18 @@ NEWEST = (2**63 - 1, 2**15 - 1)
 
 
 async def post(
-    connection: Connection, transactions: Sequence[LedgerTransaction], at_ms: int
+    connection: Connection,
+    transactions: Sequence[LedgerTransaction],
+    at_ms: int,
+    *,
+    together: bool = False,
 ) -> list[Verdict]:
     """Post a batch in the caller's transaction (READ COMMITTED); a verdict for each, in order.
 
-    The outcome is that of posting them one after the other. Accounts open by themselves and stay
-    locked until the caller's transaction ends. Batches of concurrent transactions cannot deadlock,
-    as long as a transaction posts once, or calls `lock` first.
+    The outcome is that of posting them one after the other; `together`: they are all applied if
+    all together leave no account below zero, whatever their order. Accounts open by themselves and
+    stay locked until the caller's transaction ends. Batches of concurrent transactions cannot
+    deadlock, as long as a transaction posts once, or calls `lock` first.
 
     Raises:
         MalformedTransaction: a rule is broken that no balance could mend. No statement was sent.
@@ -142,7 +147,7 @@ async def post(
     if known:
         await _check_content(connection, known, transactions)
     balances = {code: held.balance_minor for code, held in accounts.items()}
-    verdicts = settle(balances, transactions, known).verdicts
+    verdicts = settle(balances, transactions, known, together=together).verdicts
     applied = [
         (new_id, transaction)
         for new_id, transaction, verdict in zip(new_ids, transactions, verdicts, strict=True)

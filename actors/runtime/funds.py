@@ -73,7 +73,8 @@ async def post(connection: Connection, batch: Batch, netted: frozenset[str]) -> 
     sums = _net(batch, [each for _, each in parts if each.purpose in netted]) if netted else []
     parts = [part for part in parts if part[1].purpose not in netted]
     transactions = sums + [transaction for _, transaction in parts]
-    verdicts = await ledger.post(connection, transactions, batch.at_ms)
+    # Who sells what was bought in this batch needs the trade ahead of the hold, whose sum is first.
+    verdicts = await ledger.post(connection, transactions, batch.at_ms, together=bool(sums))
     if Verdict.INSUFFICIENT not in verdicts:
         return
     if sums:

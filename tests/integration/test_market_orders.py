@@ -185,7 +185,7 @@ async def test_who_cannot_pay_is_refused_alone(world: MarketWorld) -> None:
 
 
 async def test_shares_that_just_came_can_be_sold_in_the_same_batch(world: MarketWorld) -> None:
-    """Holds of a batch are posted before its trades, where that goes; here it does not."""
+    """Holds of a batch are posted as sums ahead of its trades; what counts is what all leave."""
     await start(world)
     await world.ask(order(ARTIST, Side.SELL, 50, 250))
     bought, sold, again = await asyncio.gather(

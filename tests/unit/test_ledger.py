@@ -141,6 +141,33 @@ def gains(transactions: list[LedgerTransaction]) -> Counter[str]:
     return Counter({code: amount for code, amount in found.items() if amount})
 
 
+def test_together_the_order_does_not_matter() -> None:
+    """A sells to B what A gets from outside only afterwards: in order, the first is refused."""
+    batch = moves("1:A5B 2:O5A")
+    assert settle({}, batch).verdicts == [Verdict.INSUFFICIENT, Verdict.APPLIED]
+    found = settle({}, batch, together=True)
+    assert found == ([Verdict.APPLIED] * 2, {ANN: 0, BEN: 5, ISSUE: -5})
+
+
+@given(BATCHES, st.booleans())
+def test_together_is_all_or_in_order(batches: list[list[int]], is_rich: bool) -> None:
+    for numbers in batches:
+        batch = [transaction_of("w", number) for number in numbers]
+        rich = {p.account: 10**9 for one in batch for p in one.postings} if is_rich else {}
+        known = frozenset(one.key for one in batch[::3])
+        whole, ordered = (settle(rich, batch, known, together=way) for way in (True, False))
+        if Verdict.INSUFFICIENT in whole.verdicts:
+            assert whole == ordered
+            continue
+        fresh = {one.key: one for one in batch if one.key not in known}
+        assert gains(list(fresh.values())) == Counter({c: g for c, g in whole.deltas.items() if g})
+        after = {code: rich.get(code, 0) + gain for code, gain in whole.deltas.items()}
+        assert all(left >= 0 or code.startswith("outside:") for code, left in after.items())
+        assert whole.verdicts.count(Verdict.APPLIED) == len(fresh)
+        if Verdict.INSUFFICIENT not in ordered.verdicts:
+            assert whole.verdicts == ordered.verdicts
+
+
 def test_a_known_key_is_a_duplicate_even_if_it_could_not_be_paid_now() -> None:
     (posted,) = moves("1:A5B")
     assert settle({ANN: 0}, [posted], {posted.key}) == ([Verdict.DUPLICATE], {})
