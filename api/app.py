@@ -12,6 +12,7 @@ from api import (
     docs,
     health,
     listening,
+    market_batch,
     market_books,
     market_candles,
     market_issues,
@@ -38,6 +39,7 @@ from api.uploads import FORM_OVERHEAD_BYTES
 CONTEXTS = (
     discovery,
     market_orders,
+    market_batch,
     claims,
     users,
     users_identity,

@@ -188,20 +188,24 @@ async def list_my_orders(
         issue_id=str(issue_id) if issue_id else None,
         only_open=only_open,
     )
-    shown = found[:limit]
     following = None
     if len(found) > limit:
-        last = shown[-1]
+        last = found[limit - 1]
         following = encode_numbered(last.placed_at_ms, last.issue_id, last.order_id)
-    return Page(items=[_row(row) for row in shown], next_cursor=following)
+    return Page(items=[_row(row) for row in found[:limit]], next_cursor=following)
+
+
+def shown(view: OrderView) -> dict[str, Any]:
+    """An order's fields, as `Order` has them."""
+    fields: dict[str, Any] = msgspec.structs.asdict(view)
+    fields["remaining"] = fields.pop("left")
+    return _shown(fields)
 
 
 def _order(answer: Any, status: int = 200) -> Response:
     """The answer's bytes. Pydantic would check again what was an `OrderView` already."""
     assert isinstance(answer, OrderView), "an order is answered with an order"
-    fields: dict[str, Any] = msgspec.structs.asdict(answer)
-    fields["remaining"] = fields.pop("left")
-    body = msgspec.json.encode(_shown(fields))
+    body = msgspec.json.encode(shown(answer))
     return Response(body, status, media_type="application/json")
 
 

@@ -5,10 +5,10 @@
 `vibestream run` as an operator has it (HAProxy, Serve, entity hosts, bus, PostgreSQL with fsync)
 and the mix of `benchmarks/market` on one book: 50 % passive orders, 35 % cancels, 10 % marketable
 ones, 5 % replacements. Each trader has a connection and a token: over HTTP/1.1, kept alive, one
-request at a time; over the WebSocket, several calls side by side, as many messages a second as the
-door allows. First as fast as answers come, then at half of the rate that this reached, latencies
-from when an order was due. What is refused, mostly a cancel of an order that was filled meanwhile,
-is no order of these.
+request at a time, of one order or of up to 16; over the WebSocket, several calls side by side, as
+many messages a second as the door allows. First as fast as answers come, then at half of the rate
+that this reached, latencies from when an order was due. What is refused, mostly a cancel of an
+order that was filled meanwhile, is no order of these.
 
 The client is one process on the same cores; how much of them it took is shown with what every
 process of the engine took, in microseconds of CPU an order. Afterwards the ledger is derived anew,
@@ -44,8 +44,9 @@ from demo.client import Api
 SECONDS = float(os.environ.get("VIBESTREAM_BENCH_SECONDS", "8"))
 WARM_S = 2.0
 ROUNDS = 2
-TRADERS, HTTP_TRADERS = 200, 64
+TRADERS, HTTP_TRADERS, BATCH_TRADERS = 200, 64, 48
 DEPTH = 4  # calls under way on a WebSocket
+MANY = 16  # orders of a request
 AUCTION_MS = 1_000
 CURRENCY = "USD"
 TERMS: dict[str, Any] = {
@@ -57,8 +58,8 @@ TERMS: dict[str, Any] = {
     "cap_bps": 5_000,
 }
 SHARES_EACH, CASH_MINOR = 45, 10**9
-HTTP, SOCKET = "HTTP", "WebSocket"
-DOORS = (SOCKET, HTTP)
+HTTP, BATCH, SOCKET = "HTTP", "HTTP, up to 16 a request", "WebSocket"
+DOORS = (SOCKET, BATCH, HTTP)
 RATES = {door: f"{door}: orders/s" for door in DOORS}
 HALF_P99 = {door: f"{door}: p99 ms at half" for door in RATES}
 BETTER: dict[str, Direction] = {
@@ -114,6 +115,8 @@ class Bench:
         """As fast as it goes, then at half of that."""
         if door == HTTP:
             lines = await http_lines(self._engine, self.traders[:HTTP_TRADERS])
+        elif door == BATCH:
+            lines = await http_lines(self._engine, self.traders[:BATCH_TRADERS], MANY)
         else:
             lines = await socket_lines(self._engine, self.traders, DEPTH)
         try:

@@ -250,6 +250,71 @@ class HttpLine(Line, asyncio.Protocol):
         self._transport.close()
 
 
+class Outcome(msgspec.Struct):
+    """What became of one order of a request."""
+
+    order: Known | None
+    code: str | None
+
+
+class Outcomes(msgspec.Struct):
+    """What became of all of them, in order."""
+
+    results: list[Outcome]
+
+
+class BatchLine(HttpLine):
+    """What is asked while a request is under way leaves together in the next one."""
+
+    def __init__(self, trader: Trader, url: str, depth: int) -> None:
+        super().__init__(trader, url)
+        self._depth = depth
+        self._batch = self._place.replace(b"/orders HTTP", b"/orders/batch HTTP")
+        self._gathered: list[tuple[int, bytes]] = []
+        self._sent: list[int] = []
+        self._outcomes = msgspec.json.Decoder(Outcomes).decode
+
+    def write(self, key: int, order: Order) -> None:
+        """See Line."""
+        if not order.price_minor:
+            body = b'{"op":"cancel","order_id":%d}' % order.order_id
+        elif order.order_id:
+            form = b'{"op":"replace","order_id":%d,"shares":1,"price_minor":%d}'
+            body = form % (order.order_id, order.price_minor)
+        else:
+            form = b'{"op":"place","side":"%b","shares":1,"price_minor":%d,"time_in_force":"%b"}'
+            body = form % (order.side, order.price_minor, order.tif)
+        self._gathered.append((key, body))
+        if len(self._gathered) == 1 and not self._sent:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._sent or not self._gathered:
+            return
+        self._sent = [key for key, _ in self._gathered]
+        body = b'{"orders":[%b]}' % b",".join(body for _, body in self._gathered)
+        self._gathered.clear()
+        end = b"%d\r\nContent-Length: %d\r\n\r\n%b"
+        self._transport.write(self._batch + end % (self._sent[0], len(body), body))
+
+    def data_received(self, data: bytes) -> None:
+        """Note the outcomes once the answer is whole."""
+        self._data += data
+        end = answer_end(self._data)
+        if not end:
+            return
+        whole = bytes(self._data[:end])
+        del self._data[:end]
+        if not whole.startswith(b"HTTP/1.1 200"):
+            self.broken(whole.decode())
+            return
+        body = whole[whole.index(END_OF_HEAD) + len(END_OF_HEAD) :]
+        sent, self._sent = self._sent, []
+        for key, outcome in zip(sent, self._outcomes(body).results, strict=True):
+            self.answered(key, outcome.order, outcome.code or "")
+        self._flush()
+
+
 class SocketLine(Line, WSListener):
     """Calls side by side on one WebSocket."""
 
@@ -306,13 +371,14 @@ class SocketLine(Line, WSListener):
         self._transport.disconnect()
 
 
-async def http_lines(engine: Engine, traders: Sequence[Trader]) -> list[Line]:
-    """A kept connection for each."""
+async def http_lines(engine: Engine, traders: Sequence[Trader], depth: int = 1) -> list[Line]:
+    """A kept connection for each; with a depth above 1, that many orders a request."""
     loop, made = asyncio.get_running_loop(), list[Line]()
     address = urlsplit(engine.url)
     host, port = address.hostname or "127.0.0.1", address.port or 80
     for trader in traders:
-        line = HttpLine(trader, engine.url)
+        url = engine.url
+        line = HttpLine(trader, url) if depth == 1 else BatchLine(trader, url, depth)
         await loop.create_connection(lambda line=line: line, host, port)  # type: ignore[misc]
         made.append(line)
     return made

@@ -235,3 +235,48 @@ async def test_anyone_can_match_the_journal_again(floor: Floor) -> None:
     assert again is not None
     assert (again.number, again.chain.hex()) == (book["entries"], book["chain"])
     assert again.totals.trades > 0
+
+
+async def test_several_orders_of_one_request_have_an_outcome_each(floor: Floor) -> None:
+    sell = {"op": "place", "side": "sell", "shares": 10, "price_minor": 260}
+    [placed] = await results(floor.as_("mira"), sell)
+    number = placed["order"]["order_id"]
+    asked = [
+        {"op": "place", "side": "buy", "shares": 4, "price_minor": 260},
+        {"op": "place", "side": "buy", "shares": 4, "price_minor": 100},
+        {"op": "cancel", "order_id": number},
+        {"op": "place", "side": "buy", "shares": 5, "price_minor": 250},
+        {"op": "replace", "order_id": number + 2, "shares": 3, "price_minor": 240},
+        {"op": "cancel", "order_id": number + 2},
+    ]
+    key = str(uuid.uuid4())
+    found = await results(floor.as_("fan"), *asked, key=key)
+    assert [(r["code"], r["order"] and r["order"]["status"]) for r in found] == [
+        (None, "filled"),
+        ("order-price-band", None),
+        ("order-not-found", None),
+        (None, "open"),
+        (None, "open"),
+        (None, "cancelled"),
+    ]
+    assert found[1]["params"] == {"low_minor": 200, "high_minor": 300}
+    assert (await floor.get(f"books/{ISSUE}/orders/{number + 1}")).json() == found[0]["order"]
+    assert await results(floor, *asked, key=key) == found, "done once"
+    changed = {**asked[0], "shares": 9}
+    assert (await results(floor, changed, key=key))[0]["code"] == "idempotency-key-reused"
+    await floor.world.verify()
+
+
+@pytest.mark.parametrize(
+    "orders", [[], [{"op": "sell"}], [{"op": "cancel"}], [{"op": "cancel", "order_id": 1}] * 51]
+)
+async def test_a_batch_that_is_none(floor: Floor, orders: list[Any]) -> None:
+    answer = await floor.as_("fan").post(f"books/{ISSUE}/orders/batch", {"orders": orders})
+    assert_problem(answer, 422, "invalid-request")
+
+
+async def results(floor: Floor, *orders: dict[str, Any], key: str | None = None) -> list[Any]:
+    answer = await floor.post(f"books/{ISSUE}/orders/batch", {"orders": list(orders)}, key)
+    assert answer.status_code == 200, answer.text
+    found: list[Any] = answer.json()["results"]
+    return found

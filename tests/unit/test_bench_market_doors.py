@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from copy import copy
+from functools import partial
 from typing import Any, cast
 
 import msgspec
 import pytest
 
+from api.market_batch import Orders
 from api.market_orders import NewOrder, Replacement
 from api.realtime.market import CancelParams, PlaceParams, ReplaceParams
 from api.realtime.protocol import Call, Encoding, decode
 from benchmarks.cpu_parts import between
 from benchmarks.market_doors_client import (
     MOST_OPEN,
+    BatchLine,
     HttpLine,
     Known,
     Line,
@@ -160,3 +164,27 @@ async def test_a_refusal_is_no_order_and_a_lost_connection_ends_the_run() -> Non
 def test_what_was_spent_is_the_difference_the_most_first() -> None:
     spent = between({"a": 1.0, "gone": 5.0}, {"a": 2.0, "new": 3.0})
     assert list(spent.items()) == [("new", 3.0), ("a", 1.0)]
+
+
+async def test_what_is_asked_meanwhile_leaves_in_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written, tally = Written(), Tally(0.0)
+    line = BatchLine(trader(), "http://127.0.0.1:8000", 3)
+    line._transport = cast(Any, written)
+    line.use(tally)
+    for order in ORDERS:
+        monkeypatch.setattr(line.trader, "next", partial(copy, order))
+        line.ask(0.0)
+    assert not written.data
+    await asyncio.sleep(0)
+    head, _, body = written.data.partition(b"\r\n\r\n")
+    assert head.startswith(f"POST /api/v1/books/{ISSUE}/orders/batch HTTP/1.1".encode())
+    asked = Orders.model_validate_json(body).orders
+    assert [one.op for one in asked] == ["place", "replace", "cancel"]
+    line.ask(0.0)
+    results = [{"order": None, "code": "order-not-found"}] * len(ORDERS)
+    answer = msgspec.json.encode({"results": results})
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+    assert tally.refused == {"order-not-found": len(ORDERS)}
+    assert len(Orders.model_validate_json(written.data.partition(b"\r\n\r\n")[2]).orders) == 1
