@@ -14,7 +14,7 @@ from messages.bus import DeadLetter, GroupLag, GroupPosition, Position
 from messages.envelope import Event
 from storage import dead_letters, inbox, outbox
 from storage.bus_session import BusSession, Lease
-from storage.database import Connection, Pool, open_pool
+from storage.database import PLANNED_ANEW, Connection, Pool, open_pool
 
 POOL_SIZE = 16
 CLOSE_SECONDS = 5.0
@@ -74,6 +74,7 @@ class BusStore(BusLags):
             # The default asks the server to forget session state on each release: a round trip a
             # batch for state that nobody sets.
             reset=_keep_session,
+            settings=PLANNED_ANEW,
         )
         session = BusSession(url)
         session.start()

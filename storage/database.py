@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -50,6 +50,11 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
 }
 
+# For connections that read the outbox. A generic plan made while the table was near to empty sorts
+# all that a stream has, and stays until the first ANALYZE: measured at 200,000 rows, 30 ms for each
+# look of an idle relay; planned anew, 0.2 ms.
+PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
+
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same may work in a moment. What a failed transaction did is unknown."""
@@ -64,10 +69,12 @@ async def open_pool(
     max_size: int = 8,
     application_name: str = SERVER_SETTINGS["application_name"],
     reset: Callable[[Any], Awaitable[None]] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Pool:
     """A pool on `url`. Raises one of CONNECTION_ERRORS if the server cannot be reached.
 
     reset: what is done to a connection that comes back; None is asyncpg's own, a round trip.
+    settings: of the server for its connections, beside SERVER_SETTINGS.
     """
     return await asyncpg.create_pool(
         url,
@@ -76,6 +83,10 @@ async def open_pool(
         command_timeout=30,
         timeout=5,
         max_inactive_connection_lifetime=300,
-        server_settings={**SERVER_SETTINGS, "application_name": application_name},
+        server_settings={
+            **SERVER_SETTINGS,
+            "application_name": application_name,
+            **(settings or {}),
+        },
         reset=reset,
     )

@@ -22,7 +22,7 @@ from deployments.composition.common import now_ms, open_handles, open_tokens
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations.tokens import load_secret
-from storage.database import open_pool
+from storage.database import PLANNED_ANEW, open_pool
 from storage.realtime import RealtimeStore
 
 POOL_SIZE = 8
@@ -33,7 +33,12 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
 
     Raises OSError if the port is taken, or what a store raises that cannot be reached.
     """
-    pool = await open_pool(settings.postgres_url, max_size=POOL_SIZE, application_name="realtime")
+    pool = await open_pool(
+        settings.postgres_url,
+        max_size=POOL_SIZE,
+        application_name="realtime",
+        settings=PLANNED_ANEW,
+    )
     store = RealtimeStore(pool)
     registry = CollectorRegistry()
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))

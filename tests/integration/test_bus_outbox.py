@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from messages.bus import Position, parse_position
+from messages.bus import START, Position, parse_position
 from storage import bus_session, dead_letters, inbox, outbox
+from storage.bus import BusStore
 from storage.database import Pool
 from tests.integration.bus_support import STREAM, make_event, until, write
 
@@ -150,3 +151,20 @@ async def test_every_statement_compiles(pool: Pool, module: object) -> None:
     async with pool.acquire() as connection:
         for statement in statements:
             await connection.prepare(statement)
+
+
+async def test_the_bus_plans_its_reads_for_the_table_as_it_is(database_url: str) -> None:
+    """A plan kept from when the outbox was empty would read all of it at each look."""
+    store = await BusStore.open(database_url, max_size=1)
+    try:
+        for _ in range(12):  # by default a generic plan may be kept from the sixth on
+            await store.read_settled(STREAM, START, 10)
+        async with store.transaction() as connection:
+            plans = await connection.fetch(
+                "select generic_plans, custom_plans from pg_prepared_statements "
+                "where statement = $1",
+                outbox.READ_SETTLED,
+            )
+    finally:
+        await store.close()
+    assert [tuple(row) for row in plans] == [(0, 12)]
