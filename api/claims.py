@@ -9,10 +9,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject
 from api.idempotency import KeyHeader, command_key
+from api.inputs import Input
 from api.openapi import problems
 from api.services import EntityHandle, Services, ServicesDep
 from domain.rewards.claims import check_terms, refusal
@@ -50,11 +51,7 @@ Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Version = Annotated[str, Field(min_length=1, max_length=64, examples=["listen-v1"])]
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Groth16Proof(_Input):
+class Groth16Proof(Input):
     """A proof as snarkjs writes it: points of BN254, decimal, projective."""
 
     pi_a: Point
@@ -64,7 +61,7 @@ class Groth16Proof(_Input):
     curve: str = Field("bn128", max_length=16)
 
 
-class ProvedClaim(_Input):
+class ProvedClaim(Input):
     """A claim: that a listen of the pool's epoch was the caller's, and how long it was at least."""
 
     proof: Groth16Proof
@@ -86,7 +83,7 @@ class ClaimReward(ProvedClaim):
     key_version: Version
 
 
-class ClaimRewards(_Input):
+class ClaimRewards(Input):
     """Up to 32 claims on one pool."""
 
     pool_id: UUID

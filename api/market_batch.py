@@ -8,11 +8,12 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject
 from api.idempotency import KeyHeader, command_key
-from api.market_orders import MAX_INTEGER, NewOrder, Order, Replacement, shown
+from api.inputs import MAX_INTEGER, Input
+from api.market_orders import NewOrder, Order, Replacement, shown
 from api.openapi import problems
 from api.services import EntityHandle, ServicesDep
 from messages.errors import VibeStreamError
@@ -40,10 +41,8 @@ class Replaced(Replacement):
     order_id: Number
 
 
-class Cancelled(BaseModel):
+class Cancelled(Input):
     """Cancel an order."""
-
-    model_config = ConfigDict(extra="forbid")
 
     op: Literal["cancel"]
     order_id: Number
@@ -52,10 +51,8 @@ class Cancelled(BaseModel):
 Asked: TypeAlias = Annotated[Placed | Replaced | Cancelled, Field(discriminator="op")]
 
 
-class Orders(BaseModel):
+class Orders(Input):
     """What to do, in order. What one of them is refused for stops none of the others."""
-
-    model_config = ConfigDict(extra="forbid")
 
     orders: list[Asked] = Field(min_length=1, max_length=MOST)
 

@@ -8,17 +8,17 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import require
 from api.idempotency import KeyHeader, command_key
+from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MarketPolicy
 from domain.users import Permission
 from integrations.tokens import Claims
-from messages.keys import derive_key
 from messages.market.order_errors import BookNotFound
 from messages.market.orders import (
     BookView,
@@ -40,7 +40,6 @@ OPEN = "POST /api/v1/books/{issue_id}/opening"
 HALT = "POST /api/v1/books/{issue_id}/halt"
 RESUME = "POST /api/v1/books/{issue_id}/resumption"
 CLOSE = "POST /api/v1/books/{issue_id}/closing"
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 MAX_LEVELS = 1_000
 MAX_ENTRIES = 1_000
 POLICY = MarketPolicy()
@@ -129,10 +128,8 @@ class Journal(BaseModel):
     next_after: int | None = Field(description="`after` of the next page; null at the end.")
 
 
-class Closing(BaseModel):
+class Closing(Input):
     """How a book is closed."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cancel_orders: bool = Field(False, description="End the orders that are in it.")
 
@@ -160,7 +157,7 @@ async def get_depth(
     levels: Annotated[int, Query(ge=0, le=MAX_LEVELS, description="Of each side; 0: all.")] = 0,
 ) -> Depth:
     """The book as it stands at this moment, from its owner."""
-    view = await _asked(services, issue_id, GetBook(levels), derive_key("q", services.new_id()))
+    view = await _asked(services, issue_id, GetBook(levels), services.query_key())
     return depth(view, levels)
 
 

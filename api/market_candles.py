@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from api.inputs import MAX_INTEGER
 from api.openapi import problems
 from api.services import ServicesDep
 from domain.market.candles import STEP_NAMES
@@ -18,7 +19,6 @@ from storage import market_orders as storage
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 MAX_CANDLES = 500
 
 Moment = Annotated[int, Query(ge=0, le=MAX_INTEGER, description="Epoch ms.")]

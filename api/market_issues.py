@@ -7,17 +7,18 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject, check_permission, require
 from api.idempotency import KeyHeader, command_key
+from api.inputs import Amount, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MarketPolicy
 from domain.users import Permission
 from integrations.tokens import Claims
-from messages.keys import derive_id, derive_key
+from messages.keys import derive_id
 from messages.market import (
     ActivateIssue,
     BuyShares,
@@ -56,18 +57,11 @@ RESUME = "POST /api/v1/issues/{issue_id}/resumption"
 TERMINATE = "POST /api/v1/issues/{issue_id}/termination"
 BUY = "POST /api/v1/issues/{issue_id}/purchases"
 LOCK = "POST /api/v1/issues/{issue_id}/locks"
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 MAX_TEXT = 20  # of a currency, before its rule is asked
 TERMS = MarketPolicy()
 
-Amount = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
-
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class DraftedIssue(_Input):
+class DraftedIssue(Input):
     """The terms of an issue. They do not change afterwards."""
 
     song_id: UUID
@@ -118,7 +112,7 @@ class Holding(BaseModel):
     realised_minor: int = Field(description="Proceeds of sold shares, less what they had cost.")
 
 
-class NewPurchase(_Input):
+class NewPurchase(Input):
     """Buy offered shares."""
 
     shares: Amount
@@ -135,7 +129,7 @@ class Purchase(BaseModel):
     holding: Holding
 
 
-class NewLock(_Input):
+class NewLock(Input):
     """Keep shares from being sold until a moment."""
 
     shares: Amount
@@ -247,7 +241,7 @@ async def list_issues(
 async def get_issue(issue_id: UUID, services: ServicesDep) -> Issue:
     """One issue as it stands at this moment, from its owner."""
     # A query changes nothing, so its key only has to be new.
-    return await _ask(services, str(issue_id), GetIssue(), derive_key("query", services.new_id()))
+    return await _ask(services, str(issue_id), GetIssue(), services.query_key())
 
 
 @router.post(

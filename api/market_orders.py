@@ -7,10 +7,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject
 from api.idempotency import KeyHeader, command_key
+from api.inputs import MAX_INTEGER, Amount, Input
 from api.openapi import problems
 from api.pagination import (
     DEFAULT_LIMIT,
@@ -43,18 +44,12 @@ router = APIRouter(prefix="/api/v1", tags=["market"])
 PLACE = "POST /api/v1/books/{issue_id}/orders"
 REPLACE = "POST /api/v1/books/{issue_id}/orders/{order_id}/replacement"
 CANCEL = "DELETE /api/v1/books/{issue_id}/orders/{order_id}"
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 POLICY = MarketPolicy()
 
-Amount = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 OrderId = Annotated[int, Path(ge=1, le=MAX_INTEGER, description="The book's number of the order.")]
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewOrder(_Input):
+class NewOrder(Input):
     """An order to buy or sell shares."""
 
     side: Side
@@ -77,7 +72,7 @@ class NewOrder(_Input):
     )
 
 
-class Replacement(_Input):
+class Replacement(Input):
     """What an order is to be from now on."""
 
     shares: Amount = Field(description="All of it, with what is filled already.")

@@ -23,7 +23,6 @@ from api.pagination import (
 )
 from api.services import Services, ServicesDep
 from messages.errors import Transient
-from messages.keys import derive_key
 from messages.market import GetHolding, HoldingView, IssueStatus, LockReason
 from storage import market_issues as storage
 
@@ -121,7 +120,7 @@ def _bought(row: storage.PurchaseRow) -> BoughtShares:
 
 async def _owned(services: Services, user_id: str, issue_id: str) -> HoldingView | None:
     """What the issue's owner says of a user's shares; None where it cannot be reached."""
-    key = derive_key("query", services.new_id())
+    key = services.query_key()
     try:
         answer = await services.owner("market").ask(issue_id, GetHolding(user_id), key=key)
     except Transient:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from api.openapi import problems
 from api.services import ServicesDep
-from messages.keys import derive_key
 from messages.market import GetPrices, PricesView
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
@@ -53,7 +52,7 @@ class Prices(BaseModel):
 @router.get("/issues/{issue_id}/prices", responses=problems(404))
 async def get_prices(issue_id: UUID, services: ServicesDep) -> Prices:
     """All prices of an issue, from its owner."""
-    key = derive_key("query", services.new_id())
+    key = services.query_key()
     answer = await services.owner("market").ask(str(issue_id), GetPrices(), key=key)
     assert isinstance(answer, PricesView)
     fields: dict[str, Any] = msgspec.to_builtins(answer)

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject, require
 from api.idempotency import KeyHeader, command_key
-from api.market_issues import MAX_INTEGER, find_issue
+from api.inputs import MAX_INTEGER, Input
+from api.market_issues import find_issue
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import ServicesDep
@@ -38,11 +39,7 @@ RECEIVE = "POST /api/v1/issues/{issue_id}/revenue"
 DISTRIBUTE = "POST /api/v1/issues/{issue_id}/distributions"
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewRevenue(_Input):
+class NewRevenue(Input):
     """Revenue of the song, in the issue's currency."""
 
     amount_minor: int = Field(ge=1, le=MAX_INTEGER)
@@ -59,7 +56,7 @@ class Revenue(BaseModel):
     at_ms: int
 
 
-class NewDistribution(_Input):
+class NewDistribution(Input):
     """How much to distribute."""
 
     amount_minor: int | None = Field(

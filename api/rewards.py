@@ -9,17 +9,18 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject, check_permission, require
 from api.idempotency import KeyHeader, command_key
+from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MINUTE_MS
 from domain.users import Permission
 from integrations.tokens import Claims
-from messages.keys import derive_id, derive_key
+from messages.keys import derive_id
 from messages.ledger import account, currency_of
 from messages.money import MINOR_DIGITS
 from messages.music import ArtistRequired
@@ -48,14 +49,9 @@ OPEN = "POST /api/v1/reward-pools"
 FUND = "POST /api/v1/reward-pools/{pool_id}/fundings"
 WEEK_MS = 7 * 24 * 60 * MINUTE_MS
 MAX_TEXT = 1_024  # of a field, before its rule is asked
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class OpenRewardPool(_Input):
+class OpenRewardPool(Input):
     """A new pool, empty until it is funded."""
 
     name: str = Field(max_length=MAX_TEXT, description="1 to 100 characters.")
@@ -71,7 +67,7 @@ class FundingSource(StrEnum):
     BALANCE = "balance"
 
 
-class FundRewardPool(_Input):
+class FundRewardPool(Input):
     """A funding."""
 
     amount_minor: int = Field(ge=1, le=MAX_INTEGER, description="Millionths of a VIBES.")
@@ -218,7 +214,7 @@ async def list_reward_pools(
 @router.get("/reward-pools/{pool_id}", responses=problems(404))
 async def get_reward_pool(pool_id: UUID, services: ServicesDep) -> RewardPool:
     """One pool as it stands at this moment, from its owner."""
-    answer = await services.owner("pools").ask(str(pool_id), GetPool(), key=_query_key(services))
+    answer = await services.owner("pools").ask(str(pool_id), GetPool(), key=services.query_key())
     return _pool(answer)
 
 
@@ -243,7 +239,7 @@ async def list_my_rewards(
 async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
     """The caller's streak and what is left of today's limits, from their owner."""
     answer = await services.owner("listeners").ask(
-        subject.user_id, GetStreak(), key=_query_key(services)
+        subject.user_id, GetStreak(), key=services.query_key()
     )
     assert isinstance(answer, StreakView)
     fields: dict[str, Any] = msgspec.structs.asdict(answer)
@@ -285,11 +281,6 @@ async def _payee(services: Services, subject: Claims, role: EarnerRole) -> str |
         return payee_id(PayeeKind.USER, subject.user_id)
     artist = await music_storage.artist_of_user(services.pool, subject.user_id)
     return payee_id(PayeeKind.ARTIST, artist.artist_id) if artist else None
-
-
-def _query_key(services: Services) -> bytes:
-    """A query changes nothing, so its key only has to be new."""
-    return derive_key("query", services.new_id())
 
 
 def _pool(answer: Any) -> RewardPool:

@@ -14,6 +14,7 @@ from integrations.audio import AudioInspector
 from integrations.passwords import Passwords
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
+from messages.keys import derive_key
 from storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class Services:
             return self.handles[kind]
         except KeyError:
             raise Unavailable(f"no owner of {kind} is known here") from None
+
+    def query_key(self) -> bytes:
+        """The key of a query. It changes nothing, so its key only has to be new."""
+        return derive_key("query", self.new_id())
 
 
 async def get_services(request: Request) -> Services:

@@ -6,11 +6,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import require
 from api.idempotency import KeyHeader, attempt, command_key, once
-from api.market_issues import MAX_INTEGER, MAX_TEXT
+from api.inputs import MAX_INTEGER, Input
+from api.market_issues import MAX_TEXT
 from api.openapi import problems
 from api.services import ServicesDep
 from domain.users import Permission
@@ -31,10 +32,8 @@ CREDIT = "POST /api/v1/treasury/credits"
 PURPOSE = "treasury-credit"
 
 
-class NewCredit(BaseModel):
+class NewCredit(Input):
     """Cash for a user."""
-
-    model_config = ConfigDict(extra="forbid")
 
     user_id: UUID
     currency: str = Field(max_length=MAX_TEXT, description="As USD.")

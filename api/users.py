@@ -8,10 +8,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Subject
 from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, replay
+from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
 from domain import users as domain
@@ -37,14 +38,10 @@ REGISTER = "POST /api/v1/users"
 MAX_TEXT = 1_024  # of a field, before its rule is asked
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
-class RegisterUser(_Input):
+class RegisterUser(Input):
     """A new user."""
 
     username: Text = Field(description="3 to 30 of A-Z a-z 0-9 _ -, no - at either end.")
@@ -68,7 +65,7 @@ class User(BaseModel):
     created_at_ms: int = Field(description="Epoch milliseconds.")
 
 
-class SignIn(_Input):
+class SignIn(Input):
     """Who signs in."""
 
     username: Text = Field(description="The username or the e-mail address.")

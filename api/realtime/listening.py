@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from api.inputs import MAX_INTEGER
 from api.realtime.operations import Handler, Operations
 from api.realtime.session import ClientSession
 from api.services import EntityHandle
@@ -45,7 +46,6 @@ from storage.database import Pool
 
 # A session without a pool counts for the song and is refused a reward.
 NO_POOL = "00000000-0000-0000-0000-000000000000"
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 
 Id = Annotated[str, Meta(max_length=64)]
 Whole = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from api.inputs import MAX_INTEGER
 from api.realtime.operations import Handler, Operations
 from api.realtime.session import ClientSession
 from api.services import EntityHandle
@@ -30,7 +31,6 @@ from messages.market.orders import (
     TimeInForce,
 )
 
-MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 MAX_LEVELS = 1_000
 
 Id = Annotated[str, Meta(max_length=64)]
