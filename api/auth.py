@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import Depends
@@ -15,6 +15,9 @@ from integrations.tokens import Claims
 from messages.errors import Unauthenticated
 from messages.users import PermissionMissing
 from storage import users as storage
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+PUBLIC = "is_public"
 
 bearer = HTTPBearer(
     scheme_name="accessToken",
@@ -47,6 +50,12 @@ def require(permission: Permission) -> Callable[..., Awaitable[Claims]]:
         return subject
 
     return permitted
+
+
+def public(endpoint: Endpoint) -> Endpoint:
+    """Declare that anybody may call a route. One that declares nothing fails a test."""
+    endpoint.__dict__[PUBLIC] = True
+    return endpoint
 
 
 async def check_permission(services: Services, subject: Claims, permission: Permission) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Subject
@@ -15,6 +15,7 @@ from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, re
 from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
+from api.signing_in import Method, Session, first_factor_passed
 from domain import users as domain
 from messages.envelope import Event, event_of_fact
 from messages.errors import Overloaded
@@ -72,16 +73,6 @@ class SignIn(Input):
     password: Text
 
 
-class Session(BaseModel):
-    """A signed-in session."""
-
-    access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
-    token_type: str = Field(examples=["Bearer"])
-    expires_at_ms: int = Field(description="Epoch milliseconds.")
-    session_id: UUID
-    user_id: UUID
-
-
 class JsonWebKey(BaseModel):
     """A public Ed25519 key (RFC 8037)."""
 
@@ -128,7 +119,7 @@ async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDe
 
 
 @router.post("/api/v1/sessions", status_code=201, responses=problems(401))
-async def create_session(body: SignIn, services: ServicesDep) -> Session:
+async def create_session(body: SignIn, request: Request, services: ServicesDep) -> Session:
     """Sign in. An unknown name and a wrong password are answered alike, after the same time."""
     found = await storage.find_credentials(services.pool, _safe(body.username))
     password = domain.normal_password(body.password)
@@ -137,7 +128,7 @@ async def create_session(body: SignIn, services: ServicesDep) -> Session:
     if not right or found is None:
         raise WrongCredentials
     await _renew_hash(services, found, password)
-    return _session(services, found.user_id, found.role)
+    return await first_factor_passed(services, request, found.user_id, Method.PASSWORD)
 
 
 @router.get("/api/v1/users/me", responses=problems(401, 404))
@@ -162,19 +153,6 @@ async def _renew_hash(services: Services, found: storage.Credentials, password: 
         with contextlib.suppress(Overloaded):  # then at the next sign-in
             renewed = await services.passwords.hash(password)
             await storage.replace_hash(services.pool, found.user_id, found.password_hash, renewed)
-
-
-def _session(services: Services, user_id: str, role: Role) -> Session:
-    session_id, now_ms = services.new_id(), services.clock()
-    tokens = services.tokens
-    token = tokens.issue(user_id, session_id, services.new_id(), (role,), now_ms)
-    return Session(
-        access_token=token,
-        token_type="Bearer",  # noqa: S106 - the scheme's name
-        expires_at_ms=(now_ms // 1_000) * 1_000 + tokens.lifetime_ms,
-        session_id=UUID(session_id),
-        user_id=UUID(user_id),
-    )
 
 
 def _safe(name: str) -> str:

@@ -13,17 +13,9 @@ from api.openapi import problems
 from api.services import ServicesDep
 from domain.field import MAX_DIGITS
 from domain.users_identity import check_commitment
-from messages.envelope import Event, event_of_fact
-from messages.keys import derive_id
-from messages.users import (
-    STREAM,
-    IdentityNotFound,
-    IdentityRegistered,
-    UserNotFound,
-    user_channel,
-)
-from storage import outbox
+from messages.users import IdentityNotFound, IdentityRegistered, UserNotFound
 from storage import users as users_storage
+from storage import users_events
 from storage import users_identity as storage
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
@@ -64,11 +56,13 @@ async def put_identity(body: RegisterIdentity, subject: Subject, services: Servi
     commitment = check_commitment(body.commitment)
     at_ms = services.clock()
     async with services.pool.acquire() as connection, connection.transaction():
+        await users_events.lock(connection, subject.user_id)
         if await users_storage.get_user(connection, subject.user_id) is None:
             raise UserNotFound
         number = await storage.set_identity(connection, subject.user_id, commitment, at_ms)
         if number is not None:
-            await outbox.append(connection, [_registered(subject.user_id, number, at_ms)])
+            fact = IdentityRegistered(subject.user_id, number, at_ms)
+            await users_events.tell(connection, subject.user_id, [fact], at_ms)
         found = await storage.get_identity(connection, subject.user_id)
     assert found is not None, "just written"
     return _view(found)
@@ -81,18 +75,6 @@ async def get_identity(subject: Subject, services: ServicesDep) -> Identity:
     if found is None:
         raise IdentityNotFound
     return _view(found)
-
-
-def _registered(user_id: str, number: int, at_ms: int) -> Event:
-    return event_of_fact(
-        IdentityRegistered(user_id, number, at_ms),
-        event_id=derive_id("identity-registered", user_id, number),
-        stream=STREAM,
-        entity_id=user_id,
-        sequence=1 + number,  # registering the user was the first
-        at_ms=at_ms,
-        channels=(user_channel(user_id),),
-    )
 
 
 def _view(found: storage.Identity) -> Identity:

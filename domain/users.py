@@ -54,6 +54,7 @@ EMAIL = re.compile(
 class Permission(StrEnum):
     """What a policy may ask for."""
 
+    ACCOUNT = "account:self"
     LISTEN = "music:listen"
     BECOME_ARTIST = "music:become-artist"
     PUBLISH_SONG = "music:publish"
@@ -65,7 +66,7 @@ class Permission(StrEnum):
     OPERATE = "platform:operate"
 
 
-_USER = frozenset({Permission.LISTEN, Permission.BECOME_ARTIST})
+_USER = frozenset({Permission.ACCOUNT, Permission.LISTEN, Permission.BECOME_ARTIST})
 _ARTIST = _USER | {Permission.PUBLISH_SONG, Permission.ISSUE_SHARES}
 _MODERATOR = _USER | {Permission.MODERATE}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
