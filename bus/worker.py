@@ -1,4 +1,4 @@
-"""Runs relays, consumers and the trimmer as supervised tasks of one event loop."""
+"""Runs relays, consumers, jobs and the trimmer as supervised tasks of one event loop."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bus.consumer import Consumer
 from bus.handler import Handler, starts_now
 from bus.health import StreamLag, bus_lag, show
+from bus.jobs import Job, JobRunner
 from bus.limits import Limits
 from bus.metrics import BusMetrics
 from bus.relay import Relay
@@ -57,7 +58,7 @@ class _Runnable(Protocol):
 
 
 class Worker:
-    """A relay per stream, a consumer per group and stream, and the trimmer, each under a lease.
+    """A relay per stream, a consumer per group and stream, jobs, the trimmer, each under a lease.
 
     Any number of workers may run the same list, in any processes: for each task one is active and
     the others stand by.
@@ -82,6 +83,7 @@ class Worker:
         self._store = store
         self._broker = broker
         self._handlers = tuple(handlers)
+        self._jobs: list[Job] = []
         followed = (stream for handler in handlers for stream in handler.streams)
         self._streams = sorted({*streams, *followed})
         self._clock_ms = clock_ms
@@ -91,6 +93,11 @@ class Worker:
         self._states: dict[str, TaskHealth] = {}
         self._lags: tuple[StreamLag, ...] = ()
         self._stopping = False
+
+    def add_jobs(self, *jobs: Job) -> None:
+        """What comes round by itself, beside the bus's own. Before `start`."""
+        assert not self._tasks, "the worker was started before"
+        self._jobs += jobs
 
     async def start(self) -> None:
         """Register the groups and start the tasks. Raises if PostgreSQL is away or a copy."""
@@ -147,6 +154,7 @@ class Worker:
         parts: list[_Runnable] = [Relay(stream, wiring) for stream in self._streams]
         for handler in self._handlers:
             parts += [Consumer(self.name, handler, name, wiring) for name in handler.streams]
+        parts += [JobRunner(job, wiring) for job in self._jobs]
         return [*parts, Trimmer(self._streams, wiring)]
 
     def _spawn(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

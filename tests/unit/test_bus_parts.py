@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from bus.consumer import Consumer
+from bus.jobs import Job
 from bus.limits import Limits
 from bus.metrics import BusMetrics
 from bus.relay import Relay
@@ -157,6 +158,30 @@ async def test_a_worker_restarts_what_fails_and_tells_of_it() -> None:
     assert b"vibestream_bus_restarts_total" in await worker.scrape()
     await worker.stop()
     assert not worker.status().running
+
+
+async def test_a_job_is_done_at_once_while_something_waits_and_comes_back_after_a_failure() -> None:
+    waiting, failures = [3], [1]
+    done = asyncio.Event()
+
+    async def work() -> int:
+        if failures.pop() if failures else 0:
+            raise ConnectionResetError("gone")
+        if not waiting[0]:
+            done.set()
+            return 0
+        waiting[0] -= 1
+        return 1
+
+    limits = Limits(retry_pause_s=0.001, retry_pause_max_s=0.002)
+    worker = Worker("w", FakeStore(), FakeBroker(), [], [], lambda: 0, limits=limits)
+    worker.add_jobs(Job("count", 3_600, work))
+    await worker.start()
+    await asyncio.wait_for(done.wait(), 30)
+    (health,) = (task for task in worker.status().tasks if task.task == "job/count")
+    assert health.restarts == 1
+    await worker.stop()
+    assert waiting == [0]
 
 
 async def test_cancelling_the_tasks_ends_them_even_without_stop() -> None:
