@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from api.services import Services
+from domain import users_sessions as domain
+from integrations.devices import device_label
+from integrations.tokens import Claims, Grant
 from messages.users import UserNotFound
+from messages.users_sessions import Method, SessionEnded
+from storage import audit
 from storage import users as storage
+from storage import users_sessions as sessions
 
-
-class Method(StrEnum):
-    """How a user proved who they are (RFC 8176's names where it has one)."""
-
-    PASSWORD = "pwd"  # noqa: S105 - a name
-    ONE_TIME_PASSWORD = "otp"  # noqa: S105
-    PASSKEY = "hwk"
-    RECOVERY_CODE = "recovery"
-    GOOGLE = "google"
-    APPLE = "apple"
+__all__ = ["Method", "Session", "first_factor_passed", "renew_session", "start_session"]
 
 
 class Session(BaseModel):
@@ -49,12 +47,55 @@ async def start_session(
     if user is None:
         raise UserNotFound
     session_id, now_ms = services.new_id(), services.clock()
+    device = await asyncio.to_thread(device_label, request.headers.get("user-agent", ""))
+    address = request.client.host if request.client else ""
+    session = sessions.NewSession(
+        session_id=session_id,
+        user_id=user_id,
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + domain.POLICY.lifetime_ms,
+        methods=methods,
+        device=device,
+        address=address,
+        place=domain.place_of(address),
+    )
+    async with services.pool.acquire() as connection, connection.transaction():
+        await sessions.add_session(connection, session)
+        await audit.record(
+            connection,
+            "session.started",
+            actor=user_id,
+            subject=f"session:{session_id}",
+            at_ms=now_ms,
+            detail={"methods": " ".join(methods)},
+        )
+    return _signed_in(services, Grant(user_id, session_id, (user.role,), methods, now_ms), now_ms)
+
+
+async def renew_session(
+    services: Services, subject: Claims, proved: Sequence[Method] = ()
+) -> Session:
+    """The user of a session proved again who they are: a token that says so.
+
+    Raises SessionEnded.
+    """
+    now_ms = services.clock()
+    async with services.pool.acquire() as connection, connection.transaction():
+        standing = await sessions.lock_session(connection, subject.session_id, now_ms)
+        if standing is None:
+            raise SessionEnded
+        methods = domain.joined(standing.methods, proved)
+        await sessions.renew_authentication(connection, subject.session_id, methods, now_ms)
+    grant = Grant(subject.user_id, subject.session_id, (standing.role,), methods, now_ms)
+    return _signed_in(services, grant, now_ms)
+
+
+def _signed_in(services: Services, grant: Grant, now_ms: int) -> Session:
     tokens = services.tokens
-    token = tokens.issue(user_id, session_id, services.new_id(), (user.role,), now_ms)
     return Session(
-        access_token=token,
+        access_token=tokens.issue(grant, services.new_id(), now_ms),
         token_type="Bearer",  # noqa: S106 - the scheme's name
         expires_at_ms=(now_ms // 1_000) * 1_000 + tokens.lifetime_ms,
-        session_id=UUID(session_id),
-        user_id=UUID(user_id),
+        session_id=UUID(grant.session_id),
+        user_id=UUID(grant.user_id),
     )

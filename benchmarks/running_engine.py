@@ -24,7 +24,9 @@ from deployments.cluster import MARK, kill_marked
 from deployments.composition.common import open_tokens
 from deployments.launcher.server import is_free
 from deployments.settings import Settings
+from integrations.tokens import Grant
 from messages.users import Role
+from messages.users_sessions import Method
 
 READY_S = 300.0
 VERIFY_S = 120.0
@@ -52,8 +54,8 @@ class Engine(NamedTuple):
         """An access token of the user."""
         now_ms = time.time_ns() // 1_000_000
         session, token_id = str(uuid.uuid4()), str(uuid.uuid4())
-        issue = open_tokens(self.settings).issue
-        return issue(user_id, session, token_id, (Role.USER,), now_ms)
+        grant = Grant(user_id, session, (Role.USER,), (Method.PASSWORD,), now_ms)
+        return open_tokens(self.settings).issue(grant, token_id, now_ms)
 
     async def verify(self) -> None:
         """Derive the ledger anew and match each book again. CalledProcessError on a difference."""

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from messages.users import Role, TokenExpired, TokenInvalid
+from messages.users_sessions import Method
 
 ALGORITHM = "EdDSA"
 HEADER_TYPE = "at+jwt"  # RFC 9068: an access token and nothing else
@@ -32,11 +33,24 @@ LEEWAY_MS = 30_000  # how far another gateway's clock may be ahead
 CACHE = 4_096  # verified tokens kept: a signature takes about 0.1 ms to check
 MAX_TOKEN_CHARS = 4_096
 SECRET_BYTES = 32
-CLAIMS = ("iss", "aud", "sub", "sid", "typ", "jti", "iat", "exp", "roles")
+CLAIMS = ("iss", "aud", "sub", "sid", "typ", "jti", "iat", "exp", "roles", "amr", "auth_time")
 
 
 class UnsafeKeyFileError(Exception):
     """A secret's file can be read by others than its owner."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What an access token is to say.
+
+    authenticated_at_ms: when the user last proved who they are, by `methods` in all.
+    """
+
+    user_id: str
+    session_id: str
+    roles: tuple[Role, ...]
+    methods: tuple[Method, ...]
+    authenticated_at_ms: int
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -46,6 +60,8 @@ class Claims(msgspec.Struct, frozen=True):
     session_id: str
     token_id: str
     roles: tuple[Role, ...]
+    methods: tuple[Method, ...]
+    authenticated_at_ms: int
     issued_at_ms: int
     expires_at_ms: int
 
@@ -80,21 +96,21 @@ class AccessTokens:
         self._keys = {key.key_id: key for key in keys}
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
-    def issue(
-        self, user_id: str, session_id: str, token_id: str, roles: Sequence[Role], now_ms: int
-    ) -> str:
-        """A signed token for `user_id`, valid for `lifetime_ms`."""
+    def issue(self, grant: Grant, token_id: str, now_ms: int) -> str:
+        """A signed token that says what `grant` does, valid for `lifetime_ms`."""
         issued = now_ms // 1_000
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": user_id,
-            "sid": session_id,
+            "sub": grant.user_id,
+            "sid": grant.session_id,
             "typ": "access",
             "jti": token_id,
             "iat": issued,
             "exp": issued + self.lifetime_ms // 1_000,
-            "roles": [role.value for role in roles],
+            "roles": [role.value for role in grant.roles],
+            "amr": [method.value for method in grant.methods],
+            "auth_time": grant.authenticated_at_ms // 1_000,
         }
         key = self._current
         headers = {"kid": key.key_id, "typ": HEADER_TYPE}
@@ -152,6 +168,8 @@ def _claims(body: dict[str, Any]) -> Claims:
         session_id=str(body["sid"]),
         token_id=str(body["jti"]),
         roles=tuple(Role(role) for role in body["roles"]),
+        methods=tuple(Method(method) for method in body["amr"]),
+        authenticated_at_ms=int(body["auth_time"]) * 1_000,
         issued_at_ms=int(body["iat"]) * 1_000,
         expires_at_ms=int(body["exp"]) * 1_000,
     )

@@ -16,6 +16,7 @@ from integrations.passwords import Passwords
 from integrations.tokens import (
     HEADER_TYPE,
     AccessTokens,
+    Grant,
     UnsafeKeyFileError,
     add_signing_key,
     generate_signing_key,
@@ -25,12 +26,14 @@ from integrations.tokens import (
 )
 from messages.errors import Overloaded
 from messages.users import Role, TokenExpired, TokenInvalid
+from messages.users_sessions import Method
 
 NOW = 1_790_000_000_123
 
 
 def issue(tokens: AccessTokens) -> str:
-    return tokens.issue("user-1", "session-1", "token-1", (Role.ARTIST,), NOW)
+    grant = Grant("user-1", "session-1", (Role.ARTIST,), (Method.PASSWORD,), NOW - 5_000)
+    return tokens.issue(grant, "token-1", NOW)
 
 
 def test_a_token_says_who_until_it_expires() -> None:
@@ -43,6 +46,8 @@ def test_a_token_says_who_until_it_expires() -> None:
         "token-1",
     )
     assert claims.roles == (Role.ARTIST,)
+    assert claims.methods == (Method.PASSWORD,)
+    assert claims.authenticated_at_ms == (NOW - 5_000) // 1_000 * 1_000
     last = claims.expires_at_ms - 1
     assert tokens.verify(token, last) == claims
     for _ in range(2):  # from the cache, and not
@@ -70,7 +75,7 @@ def test_a_retired_key_verifies_and_a_strange_one_does_not() -> None:
 @pytest.mark.parametrize(
     ("claim", "value"),
     [("iss", "other"), ("aud", "other"), ("typ", "refresh"), ("roles", ["king"]), ("roles", None),
-     ("iat", "x"), ("sid", None)],
+     ("iat", "x"), ("sid", None), ("amr", ["magic"]), ("amr", None), ("auth_time", None)],
 )  # fmt: skip
 def test_every_claim_is_checked(claim: str, value: object) -> None:
     key = generate_signing_key()
