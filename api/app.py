@@ -29,6 +29,7 @@ from api import (
     users,
     users_identity,
 )
+from api.access import RouteAccess, declared
 from api.edge import Edge
 from api.metrics import HttpMetrics
 from api.services import Services
@@ -82,6 +83,11 @@ def create_openapi() -> dict[str, Any]:
     return _routes(VERSION).openapi()
 
 
+def route_access() -> list[RouteAccess]:
+    """Every route and the permission that it asks for. Raises UndeclaredAccess."""
+    return list(declared(context.router for context in CONTEXTS))
+
+
 def _routes(version: str) -> FastAPI:
     app = FastAPI(
         title=openapi.TITLE,
@@ -93,13 +99,14 @@ def _routes(version: str) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
+    access = route_access()
     for context in CONTEXTS:
         app.include_router(context.router)
     document: dict[str, Any] = {}
 
     def cached() -> dict[str, Any]:
         if not document:
-            document.update(openapi.build(app, version))
+            document.update(openapi.build(app, version, access))
         return document
 
     app.openapi = cached  # type: ignore[method-assign]

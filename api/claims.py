@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Claimer, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import Input
 from api.openapi import problems
@@ -140,6 +140,7 @@ class ClaimResults(BaseModel):
 
 
 @router.get("/claims/terms")
+@public
 async def get_claim_terms(services: ServicesDep) -> ClaimTerms:
     """What a claim may say."""
     policy = services.reward_policy
@@ -155,7 +156,7 @@ async def get_claim_terms(services: ServicesDep) -> ClaimTerms:
 
 @router.post("/claims", status_code=201, responses=problems(401, 403, 404, 409, 429))
 async def claim_reward(
-    body: ClaimReward, key: KeyHeader, subject: Subject, services: ServicesDep
+    body: ClaimReward, key: KeyHeader, subject: Claimer, services: ServicesDep
 ) -> PaidReward:
     """Claim the reward of a listen by its proof. Refused, nothing has changed.
 
@@ -180,7 +181,7 @@ async def claim_reward(
 
 @router.post("/claims/batch", responses=problems(401, 403, 404, 409, 429))
 async def claim_rewards(
-    body: ClaimRewards, key: KeyHeader, subject: Subject, services: ServicesDep
+    body: ClaimRewards, key: KeyHeader, subject: Claimer, services: ServicesDep
 ) -> ClaimResults:
     """Claim the rewards of several listens at once: they are verified together.
 

@@ -7,6 +7,7 @@ import re
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from api.auth import public
 from api.services import ServicesDep
 
 router = APIRouter(prefix="/api/v1")
@@ -29,12 +30,14 @@ class Realtime(BaseModel):
 
 
 @router.get("/ping", tags=["operations"], response_model=Pong)
+@public
 async def ping() -> Response:
     """Answer, and do nothing else: what a request costs at the least."""
     return Response(PONG, media_type="application/json")
 
 
 @router.get("/realtime", tags=["realtime"])
+@public
 async def get_realtime(services: ServicesDep, request: Request) -> Realtime:
     """The addresses at which realtime clients connect."""
     host, port = _host_of(request)

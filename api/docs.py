@@ -13,6 +13,8 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from api.auth import public
+
 router = APIRouter(include_in_schema=False)
 
 WHEEL_FILES = {
@@ -64,6 +66,7 @@ def _page(library: str, start: str, style: str = "") -> HTMLResponse:
 
 
 @router.get("/docs")
+@public
 async def swagger() -> HTMLResponse:
     """Try the API out."""
     style = '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">'
@@ -71,12 +74,14 @@ async def swagger() -> HTMLResponse:
 
 
 @router.get("/redoc")
+@public
 async def redoc() -> HTMLResponse:
     """Read the API."""
     return _page("redoc.standalone.js", "start-redoc.js")
 
 
 @router.get("/docs/assets/{name}")
+@public
 async def asset(name: str) -> Response:
     """One of the files behind the two pages."""
     if name in SCRIPTS:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api import metrics
+from api.auth import public
 from api.services import HealthCheck, ServicesDep
 
 router = APIRouter(tags=["operations"])
@@ -59,6 +60,7 @@ class Readiness(BaseModel):
 
 
 @router.get("/health/live")
+@public
 async def get_liveness() -> Live:
     """Whether this process answers at all."""
     return Live(status="live")
@@ -68,6 +70,7 @@ async def get_liveness() -> Live:
     "/health/ready",
     responses={503: {"model": Readiness, "description": "A critical part is missing."}},
 )
+@public
 async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
     """Whether every part that requests need is there. 503 while a critical one is not."""
     checks = list(await asyncio.gather(*(run_check(check) for check in services.health_checks)))
@@ -83,6 +86,7 @@ async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
+@public
 async def get_metrics(services: ServicesDep, request: Request) -> Response:
     """Metrics of all processes in Prometheus's text format."""
     own: metrics.HttpMetrics = request.app.state.metrics

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Listener
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import ServicesDep
@@ -66,7 +66,7 @@ class ListeningWitness(BaseModel):
 
 @router.get("/sessions", responses=problems(401))
 async def list_listening_sessions(
-    subject: Subject,
+    subject: Listener,
     services: ServicesDep,
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
@@ -79,7 +79,7 @@ async def list_listening_sessions(
 
 @router.get("/sessions/{session_id}", responses=problems(401, 404))
 async def get_listening_session(
-    session_id: UUID, subject: Subject, services: ServicesDep
+    session_id: UUID, subject: Listener, services: ServicesDep
 ) -> ListeningSession:
     """One of the caller's own sessions."""
     row = await storage.get_session(services.pool, str(session_id), subject.user_id)
@@ -90,7 +90,7 @@ async def get_listening_session(
 
 @router.get("/sessions/{session_id}/witness", responses=problems(401, 404))
 async def get_listening_witness(
-    session_id: UUID, subject: Subject, services: ServicesDep
+    session_id: UUID, subject: Listener, services: ServicesDep
 ) -> ListeningWitness:
     """What a claim of one of the caller's own sessions is proved from.
 

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Trader
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.market_orders import NewOrder, Order, Replacement, shown
@@ -78,7 +78,7 @@ class OrderResults(BaseModel):
     responses=problems(401, 403),
 )
 async def send_orders(
-    issue_id: UUID, body: Orders, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, body: Orders, key: KeyHeader, subject: Trader, services: ServicesDep
 ) -> Response:
     """Place, replace and cancel up to 50 orders of a book, one after the other.
 

@@ -7,17 +7,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.auth import require
+from api.auth import MarketOperator, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.policy import MarketPolicy
-from domain.users import Permission
 from integrations.tokens import Claims
 from messages.market.order_errors import BookNotFound
 from messages.market.orders import (
@@ -44,7 +43,6 @@ MAX_LEVELS = 1_000
 MAX_ENTRIES = 1_000
 POLICY = MarketPolicy()
 
-Operator = Annotated[Claims, Depends(require(Permission.OPERATE_MARKET))]
 Before = Annotated[int | None, Query(ge=1, le=MAX_INTEGER, description="Trades below this number.")]
 
 
@@ -135,6 +133,7 @@ class Closing(Input):
 
 
 @router.get("/books")
+@public
 async def list_books(
     services: ServicesDep, cursor: CursorQuery = None, limit: LimitQuery = DEFAULT_LIMIT
 ) -> Page[Book]:
@@ -145,12 +144,14 @@ async def list_books(
 
 
 @router.get("/books/{issue_id}", responses=problems(404))
+@public
 async def get_book(issue_id: UUID, services: ServicesDep) -> Book:
     """One book."""
     return _book(await _found(services, issue_id))
 
 
 @router.get("/books/{issue_id}/depth", responses=problems(404, 409))
+@public
 async def get_depth(
     issue_id: UUID,
     services: ServicesDep,
@@ -162,6 +163,7 @@ async def get_depth(
 
 
 @router.get("/books/{issue_id}/trades", responses=problems(404))
+@public
 async def list_trades(
     issue_id: UUID,
     services: ServicesDep,
@@ -188,6 +190,7 @@ async def list_trades(
 
 
 @router.get("/books/{issue_id}/journal", responses=problems(404))
+@public
 async def get_journal(
     issue_id: UUID,
     services: ServicesDep,
@@ -219,7 +222,7 @@ async def get_journal(
 
 @router.post("/books/{issue_id}/opening", responses=problems(401, 403, 404, 409))
 async def open_book(
-    issue_id: UUID, key: KeyHeader, operator: Operator, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, operator: MarketOperator, services: ServicesDep
 ) -> Depth:
     """Open a book: it begins with a call auction."""
     return await _operate(services, operator, OPEN, issue_id, key, OpenTrading())
@@ -227,7 +230,7 @@ async def open_book(
 
 @router.post("/books/{issue_id}/halt", responses=problems(401, 403, 404, 409))
 async def halt_book(
-    issue_id: UUID, key: KeyHeader, operator: Operator, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, operator: MarketOperator, services: ServicesDep
 ) -> Depth:
     """Stop trading for a while. It comes back by an auction."""
     return await _operate(services, operator, HALT, issue_id, key, HaltTrading())
@@ -235,7 +238,7 @@ async def halt_book(
 
 @router.post("/books/{issue_id}/resumption", responses=problems(401, 403, 404, 409))
 async def resume_book(
-    issue_id: UUID, key: KeyHeader, operator: Operator, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, operator: MarketOperator, services: ServicesDep
 ) -> Depth:
     """End a halt before its time: the auction begins now."""
     return await _operate(services, operator, RESUME, issue_id, key, ResumeTrading())
@@ -243,7 +246,7 @@ async def resume_book(
 
 @router.post("/books/{issue_id}/closing", responses=problems(401, 403, 404, 409))
 async def close_book(
-    issue_id: UUID, body: Closing, key: KeyHeader, operator: Operator, services: ServicesDep
+    issue_id: UUID, body: Closing, key: KeyHeader, operator: MarketOperator, services: ServicesDep
 ) -> Depth:
     """Stop trading until the book is opened again."""
     command = CloseTrading(body.cancel_orders)

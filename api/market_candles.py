@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from api.auth import public
 from api.inputs import MAX_INTEGER
 from api.openapi import problems
 from api.services import ServicesDep
@@ -56,6 +57,7 @@ class Candles(BaseModel):
 
 
 @router.get("/books/{issue_id}/candles", responses=problems(404))
+@public
 async def list_candles(
     issue_id: UUID,
     services: ServicesDep,

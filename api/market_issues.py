@@ -6,17 +6,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.auth import Subject, check_permission, require
+from api.auth import Issuer, Trader, check_permission, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import Amount, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
+from domain.access import Permission
 from domain.policy import MarketPolicy
-from domain.users import Permission
 from integrations.tokens import Claims
 from messages.keys import derive_id
 from messages.market import (
@@ -154,7 +154,7 @@ class Lock(BaseModel):
 async def draft_issue(
     body: DraftedIssue,
     key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.ISSUE_SHARES))],
+    subject: Issuer,
     services: ServicesDep,
 ) -> Issue:
     """Draft an issue of a song of the caller's. A song has one issue at a time."""
@@ -172,7 +172,7 @@ async def draft_issue(
 
 @router.post("/issues/{issue_id}/activation", responses=problems(401, 403, 404, 409))
 async def activate_issue(
-    issue_id: UUID, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, subject: Issuer, services: ServicesDep
 ) -> Issue:
     """Create the shares and begin the sale: by an admin, or by the artist of a song that earned so
     much.
@@ -191,7 +191,7 @@ async def activate_issue(
 
 @router.post("/issues/{issue_id}/pause", responses=problems(401, 403, 404, 409))
 async def pause_issue(
-    issue_id: UUID, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, subject: Issuer, services: ServicesDep
 ) -> Issue:
     """Stop the sale for now."""
     await _check_artist(services, subject, issue_id)
@@ -201,7 +201,7 @@ async def pause_issue(
 
 @router.post("/issues/{issue_id}/resumption", responses=problems(401, 403, 404, 409))
 async def resume_issue(
-    issue_id: UUID, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, subject: Issuer, services: ServicesDep
 ) -> Issue:
     """Go on with the sale."""
     await _check_artist(services, subject, issue_id)
@@ -211,7 +211,7 @@ async def resume_issue(
 
 @router.post("/issues/{issue_id}/termination", responses=problems(401, 403, 404, 409))
 async def terminate_issue(
-    issue_id: UUID, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, key: KeyHeader, subject: Issuer, services: ServicesDep
 ) -> Issue:
     """End the sale for good; what is not sold goes back to the artist.
 
@@ -223,6 +223,7 @@ async def terminate_issue(
 
 
 @router.get("/issues")
+@public
 async def list_issues(
     services: ServicesDep,
     status: Annotated[IssueStatus | None, Query(description="Only of this status.")] = None,
@@ -238,6 +239,7 @@ async def list_issues(
 
 
 @router.get("/issues/{issue_id}", responses=problems(404))
+@public
 async def get_issue(issue_id: UUID, services: ServicesDep) -> Issue:
     """One issue as it stands at this moment, from its owner."""
     # A query changes nothing, so its key only has to be new.
@@ -248,7 +250,7 @@ async def get_issue(issue_id: UUID, services: ServicesDep) -> Issue:
     "/issues/{issue_id}/purchases", status_code=201, responses=problems(401, 403, 404, 409)
 )
 async def buy_shares(
-    issue_id: UUID, body: NewPurchase, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, body: NewPurchase, key: KeyHeader, subject: Trader, services: ServicesDep
 ) -> Purchase:
     """Buy offered shares with the caller's available balance, all of them or none."""
     asked = command_key(subject.user_id, BUY.format(issue_id=issue_id), key)
@@ -261,7 +263,7 @@ async def buy_shares(
 
 @router.post("/issues/{issue_id}/locks", status_code=201, responses=problems(401, 403, 404, 409))
 async def lock_shares(
-    issue_id: UUID, body: NewLock, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, body: NewLock, key: KeyHeader, subject: Trader, services: ServicesDep
 ) -> Lock:
     """Keep shares from being sold; they come free by themselves."""
     owner = str(body.user_id or subject.user_id)

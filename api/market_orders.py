@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Holder, Trader
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Amount, Input
 from api.openapi import problems
@@ -110,7 +110,7 @@ class Order(BaseModel):
     responses=problems(401, 403, 404, 409, 429),
 )
 async def place_order(
-    issue_id: UUID, body: NewOrder, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, body: NewOrder, key: KeyHeader, subject: Trader, services: ServicesDep
 ) -> Response:
     """Place an order. The answer tells what became of it at once; trades are settled with it."""
     command = command_key(subject.user_id, PLACE.format(issue_id=issue_id), key)
@@ -128,7 +128,7 @@ async def replace_order(
     order_id: OrderId,
     body: Replacement,
     key: KeyHeader,
-    subject: Subject,
+    subject: Trader,
     services: ServicesDep,
 ) -> Response:
     """Change an order's size or price. Smaller at the same price, it keeps its place."""
@@ -145,7 +145,7 @@ async def replace_order(
     responses=problems(401, 403, 404, 409),
 )
 async def cancel_order(
-    issue_id: UUID, order_id: OrderId, key: KeyHeader, subject: Subject, services: ServicesDep
+    issue_id: UUID, order_id: OrderId, key: KeyHeader, subject: Trader, services: ServicesDep
 ) -> Response:
     """Take an order out of the book. What was set aside for it comes back at once."""
     route = CANCEL.format(issue_id=issue_id, order_id=order_id)
@@ -156,7 +156,7 @@ async def cancel_order(
 
 @router.get("/books/{issue_id}/orders/{order_id}", responses=problems(401, 404))
 async def get_order(
-    issue_id: UUID, order_id: OrderId, subject: Subject, services: ServicesDep
+    issue_id: UUID, order_id: OrderId, subject: Holder, services: ServicesDep
 ) -> Order:
     """One of the caller's orders, open or not."""
     row = await storage.get_order(services.pool, str(issue_id), order_id, subject.user_id)
@@ -167,7 +167,7 @@ async def get_order(
 
 @router.get("/users/me/orders", responses=problems(401))
 async def list_my_orders(
-    subject: Subject,
+    subject: Holder,
     services: ServicesDep,
     issue_id: Annotated[UUID | None, Query(description="Of one book alone.")] = None,
     only_open: Annotated[bool, Query(description="Those that may still be filled.")] = False,

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Holder
 from api.openapi import problems
 from api.pagination import (
     DEFAULT_LIMIT,
@@ -78,7 +78,7 @@ class BoughtShares(BaseModel):
 
 @router.get("/users/me/portfolio", responses=problems(401))
 async def get_my_portfolio(
-    subject: Subject,
+    subject: Holder,
     services: ServicesDep,
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,
@@ -103,7 +103,7 @@ async def get_my_portfolio(
 
 @router.get("/users/me/purchases", responses=problems(401))
 async def list_my_purchases(
-    subject: Subject,
+    subject: Holder,
     services: ServicesDep,
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,

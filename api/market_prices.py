@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from api.auth import public
 from api.openapi import problems
 from api.services import ServicesDep
 from messages.market import GetPrices, PricesView
@@ -50,6 +51,7 @@ class Prices(BaseModel):
 
 
 @router.get("/issues/{issue_id}/prices", responses=problems(404))
+@public
 async def get_prices(issue_id: UUID, services: ServicesDep) -> Prices:
     """All prices of an issue, from its owner."""
     key = services.query_key()

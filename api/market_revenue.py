@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.auth import Subject, require
+from api.auth import Holder, MarketOperator, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.market_issues import find_issue
@@ -18,8 +18,6 @@ from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import ServicesDep
 from domain.market.statements import SALT_BYTES, Part, leaf, path_to
-from domain.users import Permission
-from integrations.tokens import Claims
 from messages.keys import derive_id
 from messages.market import (
     PLATFORM,
@@ -129,7 +127,7 @@ async def receive_revenue(
     issue_id: UUID,
     body: NewRevenue,
     key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.OPERATE_MARKET))],
+    subject: MarketOperator,
     services: ServicesDep,
 ) -> Revenue:
     """Take in revenue of the song from the platform's treasury."""
@@ -149,7 +147,7 @@ async def distribute_revenue(
     issue_id: UUID,
     body: NewDistribution,
     key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.OPERATE_MARKET))],
+    subject: MarketOperator,
     services: ServicesDep,
 ) -> Distribution:
     """Pay out what waits to those who hold shares now."""
@@ -164,6 +162,7 @@ async def distribute_revenue(
 
 
 @router.get("/issues/{issue_id}/distributions")
+@public
 async def list_distributions(
     issue_id: UUID,
     services: ServicesDep,
@@ -180,7 +179,7 @@ async def list_distributions(
     "/issues/{issue_id}/distributions/{distribution_id}/statement", responses=problems(401, 404)
 )
 async def get_statement(
-    issue_id: UUID, distribution_id: UUID, subject: Subject, services: ServicesDep
+    issue_id: UUID, distribution_id: UUID, subject: Holder, services: ServicesDep
 ) -> Statement:
     """The caller's part of a distribution, with its proof."""
     row = await storage.get_distribution(services.pool, str(issue_id), str(distribution_id))
@@ -212,7 +211,7 @@ async def get_statement(
 
 @router.get("/users/me/distributions", responses=problems(401))
 async def list_my_distributions(
-    subject: Subject,
+    subject: Holder,
     services: ServicesDep,
     cursor: CursorQuery = None,
     limit: LimitQuery = DEFAULT_LIMIT,

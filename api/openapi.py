@@ -6,13 +6,16 @@ client has one `Problem` type and no operation can fail in a shape that is not d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from api.access import RouteAccess
 from api.problems import MEDIA_TYPE, FieldError, Problem
+from domain.access import Permission
 
 TITLE = "VibeStream"
 DESCRIPTION = """\
@@ -52,6 +55,15 @@ PROBLEMS: dict[int, tuple[str, str]] = {
 ALWAYS = (400, 422, 500, 503)
 WITH_BODY = (413, 415)
 FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
+SCHEME = "accessToken"
+SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "An access token from `POST /api/v1/sessions`, or an API key (`vsk_…`).",
+}
+PERMISSION_FIELD = "x-permission"
+PUBLIC = "public"
 METHODS = ("get", "put", "post", "delete", "patch", "head")
 
 Responses = dict[int | str, dict[str, Any]]
@@ -74,8 +86,8 @@ def operation_id(route: APIRoute) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def build(app: FastAPI, version: str) -> dict[str, Any]:
-    """The document of an application."""
+def build(app: FastAPI, version: str, access: Iterable[RouteAccess]) -> dict[str, Any]:
+    """The document of an application whose routes ask for these permissions."""
     document = get_openapi(
         title=TITLE,
         version=version,
@@ -89,6 +101,11 @@ def build(app: FastAPI, version: str) -> dict[str, Any]:
     for name in FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     schemas.update(_problem_schemas())
+    components["securitySchemes"] = {SCHEME: SECURITY_SCHEME}
+    for route in access:
+        operation = document["paths"].get(route.path, {}).get(route.method.lower())
+        if operation is not None:  # pages for people are not in the document
+            _declare_access(operation, route.permission)
     components["responses"] = {name: _component(status) for status, (name, _) in PROBLEMS.items()}
     seen: set[str] = set()
     for path in document["paths"].values():
@@ -98,6 +115,14 @@ def build(app: FastAPI, version: str) -> dict[str, Any]:
                 seen.add(operation["operationId"])
                 _declare_problems(operation)
     return document
+
+
+def _declare_access(operation: dict[str, Any], permission: Permission | None) -> None:
+    operation[PERMISSION_FIELD] = permission.value if permission else PUBLIC
+    if permission is not None:
+        operation["security"] = [{SCHEME: []}]
+        for status in (401, 403):
+            operation["responses"].setdefault(str(status), {"description": ""})
 
 
 def _problem_schemas() -> dict[str, Any]:

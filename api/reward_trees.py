@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
+from api.auth import public
 from api.openapi import problems
 from api.services import Services, ServicesDep
 from domain.rewards.tree import CAPACITY, DEPTH
@@ -47,6 +48,7 @@ class Leaves(BaseModel):
 
 
 @router.get("/{pool_id}/epochs/{epoch}", responses=problems(404))
+@public
 async def get_reward_epoch(pool_id: UUID, epoch: EpochPath, services: ServicesDep) -> RewardEpoch:
     """An epoch and its root. A claim may be made against this root or any earlier one."""
     row = await _epoch(services, pool_id, epoch)
@@ -64,6 +66,7 @@ async def get_reward_epoch(pool_id: UUID, epoch: EpochPath, services: ServicesDe
 
 
 @router.get("/{pool_id}/epochs/{epoch}/leaves", responses=problems(404))
+@public
 async def list_reward_leaves(
     pool_id: UUID,
     epoch: EpochPath,

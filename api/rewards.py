@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.auth import Subject, check_permission, require
+from api.auth import Donor, Earner, PoolFunder, Saver, check_permission, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
+from domain.access import Permission
 from domain.policy import MINUTE_MS
-from domain.users import Permission
 from integrations.tokens import Claims
 from messages.keys import derive_id
 from messages.ledger import account, currency_of
@@ -172,7 +172,7 @@ class Balances(BaseModel):
 async def open_reward_pool(
     body: OpenRewardPool,
     key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.FUND_POOL))],
+    subject: PoolFunder,
     services: ServicesDep,
 ) -> RewardPool:
     """Open a pool. Sent again with the same key it answers the same and opens nothing."""
@@ -189,7 +189,7 @@ async def open_reward_pool(
     response_model=RewardPool,
 )
 async def fund_reward_pool(
-    pool_id: UUID, body: FundRewardPool, key: KeyHeader, subject: Subject, services: ServicesDep
+    pool_id: UUID, body: FundRewardPool, key: KeyHeader, subject: Donor, services: ServicesDep
 ) -> RewardPool:
     """Fund a pool. What the source does not hold is refused and nothing moves."""
     source = available_account(payee_id(PayeeKind.USER, subject.user_id))
@@ -202,6 +202,7 @@ async def fund_reward_pool(
 
 
 @router.get("/reward-pools")
+@public
 async def list_reward_pools(
     services: ServicesDep, cursor: CursorQuery = None, limit: LimitQuery = DEFAULT_LIMIT
 ) -> Page[PoolSummary]:
@@ -212,6 +213,7 @@ async def list_reward_pools(
 
 
 @router.get("/reward-pools/{pool_id}", responses=problems(404))
+@public
 async def get_reward_pool(pool_id: UUID, services: ServicesDep) -> RewardPool:
     """One pool as it stands at this moment, from its owner."""
     answer = await services.owner("pools").ask(str(pool_id), GetPool(), key=services.query_key())
@@ -220,7 +222,7 @@ async def get_reward_pool(pool_id: UUID, services: ServicesDep) -> RewardPool:
 
 @router.get("/users/me/rewards", responses=problems(401, 403))
 async def list_my_rewards(
-    subject: Subject,
+    subject: Earner,
     services: ServicesDep,
     role: EarnerRole = EarnerRole.LISTENER,
     cursor: CursorQuery = None,
@@ -236,7 +238,7 @@ async def list_my_rewards(
 
 
 @router.get("/users/me/streak", responses=problems(401))
-async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
+async def get_my_streak(subject: Earner, services: ServicesDep) -> Streak:
     """The caller's streak and what is left of today's limits, from their owner."""
     answer = await services.owner("listeners").ask(
         subject.user_id, GetStreak(), key=services.query_key()
@@ -250,7 +252,7 @@ async def get_my_streak(subject: Subject, services: ServicesDep) -> Streak:
 
 
 @router.get("/users/me/balances", responses=problems(401))
-async def get_my_balances(subject: Subject, services: ServicesDep) -> Balances:
+async def get_my_balances(subject: Saver, services: ServicesDep) -> Balances:
     """The caller's accounts in the ledger, also those of an artist profile.
 
     Those of the reward currency, and of every other that holds something.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from api.recent_keys import RecentKeys
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.passwords import Passwords
@@ -95,6 +96,7 @@ class Services:
     reward_policy: RewardPolicy = field(default_factory=RewardPolicy)
     key_versions: Sequence[str] = ()
     redis: redis.asyncio.Redis | None = None
+    recent_keys: RecentKeys = field(default_factory=RecentKeys)
     handles: Mapping[str, EntityHandle] = field(default_factory=dict)
     health_checks: Sequence[HealthCheck] = ()
     scrapers: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.auth import require
+from api.auth import Treasurer
 from api.idempotency import KeyHeader, attempt, command_key, once
 from api.inputs import MAX_INTEGER, Input
 from api.market_issues import MAX_TEXT
 from api.openapi import problems
 from api.services import ServicesDep
-from domain.users import Permission
-from integrations.tokens import Claims
 from messages.keys import derive_key
 from messages.ledger import transfer
 from messages.market import BadCredit
@@ -60,7 +57,7 @@ class Credit(BaseModel):
 async def credit_user(
     body: NewCredit,
     key: KeyHeader,
-    subject: Annotated[Claims, Depends(require(Permission.CREDIT))],
+    subject: Treasurer,
     services: ServicesDep,
 ) -> Response:
     """Move cash from the treasury to a user, once for each key."""

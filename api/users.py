@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from api.auth import Subject
+from api.auth import Member, public
 from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, replay
 from api.inputs import Input
 from api.openapi import problems
@@ -93,6 +93,7 @@ class JsonWebKeySet(BaseModel):
 @router.post(
     "/api/v1/users", status_code=201, response_model=User, responses=problems(409, replayed=True)
 )
+@public
 async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDep) -> Response:
     """Register. Sent again with the same key and body it answers the same and registers nobody."""
     registration = domain.register(
@@ -119,6 +120,7 @@ async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDe
 
 
 @router.post("/api/v1/sessions", status_code=201, responses=problems(401))
+@public
 async def create_session(body: SignIn, request: Request, services: ServicesDep) -> Session:
     """Sign in. An unknown name and a wrong password are answered alike, after the same time."""
     found = await storage.find_credentials(services.pool, _safe(body.username))
@@ -132,7 +134,7 @@ async def create_session(body: SignIn, request: Request, services: ServicesDep) 
 
 
 @router.get("/api/v1/users/me", responses=problems(401, 404))
-async def get_me(subject: Subject, services: ServicesDep) -> User:
+async def get_me(subject: Member, services: ServicesDep) -> User:
     """The signed-in user."""
     user = await storage.get_user(services.pool, subject.user_id)
     if user is None:
@@ -141,6 +143,7 @@ async def get_me(subject: Subject, services: ServicesDep) -> User:
 
 
 @router.get("/.well-known/jwks.json")
+@public
 async def get_jwks(services: ServicesDep, response: Response) -> JsonWebKeySet:
     """The public keys of access tokens."""
     response.headers["cache-control"] = "public, max-age=300"

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.auth import Subject
+from api.auth import Member
 from api.openapi import problems
 from api.services import ServicesDep
 from domain.field import MAX_DIGITS
@@ -47,7 +47,7 @@ class Identity(BaseModel):
 
 
 @router.put("/identity", responses=problems(401, 404))
-async def put_identity(body: RegisterIdentity, subject: Subject, services: ServicesDep) -> Identity:
+async def put_identity(body: RegisterIdentity, subject: Member, services: ServicesDep) -> Identity:
     """Register a commitment, or replace it. The same again changes nothing.
 
     It holds for sessions that start later. What was listened to before is claimed with the secret
@@ -69,7 +69,7 @@ async def put_identity(body: RegisterIdentity, subject: Subject, services: Servi
 
 
 @router.get("/identity", responses=problems(401, 404))
-async def get_identity(subject: Subject, services: ServicesDep) -> Identity:
+async def get_identity(subject: Member, services: ServicesDep) -> Identity:
     """The identity that the user's sessions start with."""
     found = await storage.get_identity(services.pool, subject.user_id)
     if found is None:

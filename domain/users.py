@@ -1,12 +1,10 @@
-"""Who may be a user, what roles permit, which tier points give. Pure rules of DOMAIN, Users."""
+"""Who may be a user, which tier points give. Pure rules of DOMAIN, Users."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Iterable
-from enum import StrEnum
 from functools import cache
 
 import msgspec
@@ -51,32 +49,6 @@ EMAIL = re.compile(
 )
 
 
-class Permission(StrEnum):
-    """What a policy may ask for."""
-
-    ACCOUNT = "account:self"
-    LISTEN = "music:listen"
-    BECOME_ARTIST = "music:become-artist"
-    PUBLISH_SONG = "music:publish"
-    FUND_POOL = "rewards:fund-pool"
-    ISSUE_SHARES = "market:issue"
-    OPERATE_MARKET = "market:operate"
-    CREDIT = "treasury:credit"
-    MODERATE = "platform:moderate"
-    OPERATE = "platform:operate"
-
-
-_USER = frozenset({Permission.ACCOUNT, Permission.LISTEN, Permission.BECOME_ARTIST})
-_ARTIST = _USER | {Permission.PUBLISH_SONG, Permission.ISSUE_SHARES}
-_MODERATOR = _USER | {Permission.MODERATE}
-PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.USER: _USER,
-    Role.ARTIST: _ARTIST,
-    Role.MODERATOR: _MODERATOR,
-    Role.ADMIN: frozenset(Permission),
-}
-
-
 class Registration(msgspec.Struct, frozen=True):
     """What a new user asks for, checked and in normal form. Keys compare case-insensitively."""
 
@@ -95,11 +67,6 @@ class Registration(msgspec.Struct, frozen=True):
     def email_key(self) -> str:
         """What no two users share."""
         return self.email.lower()
-
-
-def permits(roles: Iterable[Role], permission: Permission) -> bool:
-    """Whether any of the roles has the permission."""
-    return any(permission in PERMISSIONS[role] for role in roles)
 
 
 def role_of_artist(role: Role) -> Role:

@@ -23,6 +23,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from domain.access import Permission
 from messages.users import Role, TokenExpired, TokenInvalid
 from messages.users_sessions import Method
 
@@ -54,7 +55,10 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who the bearer of a valid access token is."""
+    """Who the bearer of a valid access token or API key is.
+
+    scopes: all that an API key may do; None for an access token.
+    """
 
     user_id: str
     session_id: str
@@ -64,6 +68,7 @@ class Claims(msgspec.Struct, frozen=True):
     authenticated_at_ms: int
     issued_at_ms: int
     expires_at_ms: int
+    scopes: tuple[Permission, ...] | None = None
 
 
 class SigningKey:

@@ -15,12 +15,13 @@ STREAM = "users"
 
 
 class Role(StrEnum):
-    """What a user is on the platform. Each role is a set of permissions (`domain/users.py`)."""
+    """What a user is on the platform. Each role is a set of permissions (`domain/access.py`)."""
 
     USER = "user"
     ARTIST = "artist"
     MODERATOR = "moderator"
     ADMIN = "admin"
+    SERVICE = "service"
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class TokenExpired(Unauthenticated):
 
 
 class PermissionMissing(Forbidden):
-    """Your role does not permit this."""
+    """You may not do this: your role or your key does not permit it, or it is another's."""
 
     code = "permission-missing"
 

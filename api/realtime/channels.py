@@ -8,14 +8,15 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from domain.access import Permission, Reason, permits
 from messages.bus import Position, parse_position
 from messages.errors import Unauthenticated
 from messages.realtime import BadMessage, ChannelForbidden, UnknownChannel
+from messages.users import PermissionMissing, Role
 
 NAME = re.compile(r"([a-z][a-z-]{0,31}):([A-Za-z0-9._:-]{1,128})", re.ASCII)
 POSITION = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 LARGEST = 2**63 - 1
-ADMIN = "admin"
 
 # How far a listener is: for each stream the position up to which it has everything of the channel.
 # Streams are published independently, so one position could not say it without a gap.
@@ -30,8 +31,8 @@ class Subject(Protocol):
         """The user's id."""
 
     @property
-    def roles(self) -> Sequence[str]:
-        """The names of the user's roles."""
+    def roles(self) -> Sequence[Role]:
+        """The user's roles."""
 
     @property
     def expires_at_ms(self) -> int:
@@ -75,7 +76,7 @@ def may_subscribe(
     if kind.public:
         return True
     owner = channel.partition(":")[2]
-    return subject is not None and (subject.user_id == owner or ADMIN in subject.roles)
+    return subject is not None and (subject.user_id == owner or Role.ADMIN in subject.roles)
 
 
 def check_subscribe(
@@ -89,6 +90,12 @@ def check_subscribe(
     if subject is None:
         raise Unauthenticated("sign in to listen to this channel")
     raise ChannelForbidden
+
+
+def check_permission(subject: Subject, permission: Permission) -> None:
+    """Raise PermissionMissing unless one of the subject's roles has the permission."""
+    if not permits(subject.roles, permission):
+        raise PermissionMissing(permission=permission.value, reason=Reason.ROLE.value)
 
 
 def parse_cursor(

@@ -18,6 +18,7 @@ from api.inputs import MAX_INTEGER
 from api.realtime.operations import Handler, Operations
 from api.realtime.session import ClientSession
 from api.services import EntityHandle
+from domain.access import Permission
 from domain.policy import BPS
 from domain.users import tier_of
 from messages.keys import derive_id, is_id
@@ -188,7 +189,13 @@ class ListeningOperations:
             "state": (self.state, SessionParams),
         }
         for name, (handler, params) in by_name.items():
-            operations.register(f"listening.{name}", handler, params, result_type=ShownSession)
+            operations.register(
+                f"listening.{name}",
+                handler,
+                params,
+                permission=Permission.LISTEN,
+                result_type=ShownSession,
+            )
 
     async def start(self, session: ClientSession, params: StartParams) -> ShownSession:
         """Start a session on a device. Raises SongNotFound, UserNotFound."""

@@ -16,6 +16,7 @@ from api.inputs import MAX_INTEGER
 from api.realtime.operations import Handler, Operations
 from api.realtime.session import ClientSession
 from api.services import EntityHandle
+from domain.access import Permission
 from messages.keys import derive_id, is_id
 from messages.market.order_errors import BookNotFound
 from messages.market.orders import (
@@ -85,14 +86,22 @@ class MarketOperations:
 
     def register(self, operations: Operations) -> None:
         """Add them to the realtime door's registry."""
-        by_name: dict[str, tuple[Handler, type[msgspec.Struct], type[msgspec.Struct]]] = {
-            "place": (self.place, PlaceParams, OrderView),
-            "cancel": (self.cancel, CancelParams, OrderView),
-            "replace": (self.replace, ReplaceParams, OrderView),
-            "depth": (self.depth, DepthParams, BookView),
+        by_name: dict[str, tuple[Handler, type[msgspec.Struct]]] = {
+            "place": (self.place, PlaceParams),
+            "cancel": (self.cancel, CancelParams),
+            "replace": (self.replace, ReplaceParams),
         }
-        for name, (handler, params, result) in by_name.items():
-            operations.register(f"market.{name}", handler, params, result_type=result)
+        for name, (handler, params) in by_name.items():
+            operations.register(
+                f"market.{name}",
+                handler,
+                params,
+                permission=Permission.TRADE,
+                result_type=OrderView,
+            )
+        operations.register(
+            "market.depth", self.depth, DepthParams, permission=None, result_type=BookView
+        )
 
     async def place(self, session: ClientSession, params: PlaceParams) -> OrderView:
         """Place an order; what became of it at once."""

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 
+from api.realtime.channels import check_permission
 from api.realtime.metrics import OperationMetrics
 from api.realtime.protocol import Call, Encoding, ErrorMessage, Result, error_message
 from api.realtime.session import ClientSession
+from domain.access import Permission
 from messages.errors import Unavailable, VibeStreamError
 from messages.realtime import BadParams, UnknownOperation
 from storage.database import is_passing
@@ -37,10 +39,14 @@ class NoParams(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """An operation; `result_type` and `summary` are for the documentation only."""
+    """An operation. `permission` None: anybody may call it.
+
+    `result_type` and `summary` are for the documentation only.
+    """
 
     name: str
     handler: Handler
+    permission: Permission | None
     params_type: Any
     result_type: Any
     summary: str
@@ -78,11 +84,13 @@ class Operations:
         handler: Handler,
         params_type: Any,
         *,
+        permission: Permission | None,
         result_type: Any = None,
         summary: str = "",
     ) -> None:
         """Have `handler(session, params)` answer calls of `name`; params are a `params_type`.
 
+        Only who is signed in and has the permission gets that far; None: anybody does.
         It returns a Struct, a dict or None, or raises a VibeStreamError. Anything else it raises is
         a defect: logged, and told as `internal`.
         """
@@ -90,6 +98,7 @@ class Operations:
         self._operations[name] = Operation(
             name,
             handler,
+            permission,
             params_type,
             result_type,
             summary or (handler.__doc__ or "").strip().split("\n", 1)[0],
@@ -128,6 +137,8 @@ class Operations:
     ) -> Result:
         if operation is None:
             raise UnknownOperation
+        if operation.permission is not None:
+            check_permission(session.require_subject(), operation.permission)
         params = operation.decode(bytes(call.params), encoding)
         async with asyncio.timeout(self._timeout_s):
             answer = await operation.handler(session, params)

@@ -14,6 +14,7 @@ from api.realtime.listening import NO_POOL, ListeningOperations, stored_ports
 from api.realtime.operations import Operations
 from api.realtime.protocol import Call, Encoding, ErrorMessage
 from api.realtime.session import ClientSession, ConnectionState
+from messages.users import Role
 from tests.integration.rewards_support import POOL, World, open_world
 from tests.unit.listening_player import ARTIST, SONG, USER
 
@@ -35,7 +36,7 @@ class Who(msgspec.Struct):
     """The subject of a token."""
 
     user_id: str
-    roles: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = (Role.USER,)
     expires_at_ms: int = 2**53
 
 

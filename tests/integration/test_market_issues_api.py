@@ -201,14 +201,16 @@ async def test_who_may_say_how_a_sale_goes(people: People) -> None:
     song_id = await people.artist("mira")
     drafted = await people.post("mira", "issues", {"song_id": song_id, **TERMS})
     path = f"issues/{drafted.json()['issue_id']}"
-    assert_problem(await people.post("bea", f"{path}/activation"), 403, "issue-not-yours")
+    await people.artist("nora")
+    assert_problem(await people.post("nora", f"{path}/activation"), 403, "issue-not-yours")
+    assert_problem(await people.post("bea", f"{path}/activation"), 403, "permission-missing")
     refused = await people.post("mira", f"{path}/activation")
     assert assert_problem(refused, 409, "song-not-open")["params"] == {"earned": 0, "needed": 1_000}
     for name in ("mira", "adam"):
         early = await people.post(name, f"{path}/pause")
         assert_problem(early, 409, "issue-not-active")
     assert (await people.post("adam", f"{path}/activation")).json()["status"] == "active"
-    assert_problem(await people.post("bea", f"{path}/pause"), 403, "issue-not-yours")
+    assert_problem(await people.post("nora", f"{path}/pause"), 403, "issue-not-yours")
     assert (await people.post("mira", f"{path}/pause")).json()["status"] == "paused"
     await credit(people, "bea")
     order = {"shares": 10, "price_minor": 250}

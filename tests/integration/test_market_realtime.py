@@ -19,6 +19,7 @@ from domain.market.depth import checksum
 from domain.policy import MarketPolicy
 from messages.bus import START, parse_position
 from messages.market.orders import BookView, DepthLevel, GetBook, OpenTrading, Phase, Side
+from messages.users import Role
 from storage.realtime import RealtimeStore
 from tests.integration.market_support import MarketWorld, open_market
 from tests.integration.realtime_support import Client, connected
@@ -32,7 +33,7 @@ FAR = 2**53
 
 
 def authenticate(token: str) -> User:
-    return User(USERS[token], (), FAR)
+    return User(USERS[token], (Role.USER,), FAR)
 
 
 class Door:

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from domain.users import Permission
+from domain.access import Permission
 from messages.errors import Overloaded
 from messages.users import Role, UserRegistered
 from storage import users as storage

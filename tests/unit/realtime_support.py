@@ -12,16 +12,20 @@ from api.realtime.protocol import ServerMessage
 from api.realtime.subscriber import Subscriber
 from messages.envelope import Event
 from messages.errors import Unauthenticated
-from messages.users import TokenExpired
+from messages.users import Role, TokenExpired
 
 
 class User(msgspec.Struct, frozen=True):
     user_id: str
-    roles: tuple[str, ...] = ("user",)
+    roles: tuple[Role, ...] = (Role.USER,)
     expires_at_ms: int = 10_000_000
 
 
-USERS = {"token-ana": User("ana"), "token-bo": User("bo"), "token-admin": User("root", ("admin",))}
+USERS = {
+    "token-ana": User("ana"),
+    "token-bo": User("bo"),
+    "token-admin": User("root", (Role.ADMIN,)),
+}
 
 
 def authenticate(token: str) -> User:

@@ -52,9 +52,9 @@ async def stall(caller: ClientSession, params: NoParams) -> None:
 @pytest.fixture
 def operations() -> Operations:
     made = Operations(timeout_ms=10)
-    made.register("echo", echo, Params)
-    made.register("fail", fail, Params)
-    made.register("stall", stall, NoParams)
+    made.register("echo", echo, Params, permission=None)
+    made.register("fail", fail, Params, permission=None)
+    made.register("stall", stall, NoParams, permission=None)
     return made
 
 
@@ -98,7 +98,7 @@ async def test_a_store_that_is_away_is_no_defect(error: type[Exception]) -> None
         raise error("10.0.0.7")
 
     operations = Operations()
-    operations.register("away", away, NoParams)
+    operations.register("away", away, NoParams, permission=None)
     told = await operations.run(session(), Call("1", "away"), Encoding.JSON)
     assert isinstance(told, ErrorMessage)
     assert told.code == "unavailable"
@@ -110,7 +110,7 @@ async def test_params_may_be_left_out(operations: Operations) -> None:
     async def nothing(caller: ClientSession, params: NoParams) -> None:
         return None
 
-    operations.register("nothing", nothing, NoParams)
+    operations.register("nothing", nothing, NoParams, permission=None)
     for encoding in Encoding:
         told = await operations.run(session(), Call("1", "nothing"), encoding)
         assert told == Result("1", {})
@@ -140,7 +140,7 @@ async def test_calls_are_counted(operations: Operations) -> None:
 
 def test_an_operation_has_one_handler_and_a_summary(operations: Operations) -> None:
     with pytest.raises(AssertionError):
-        operations.register("echo", echo, Params)
+        operations.register("echo", echo, Params, permission=None)
     assert next(iter(operations)).summary == "Say it back. And more."
 
 

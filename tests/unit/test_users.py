@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import users
-from domain.users import Permission, permits, register, role_of_artist, tier_of
+from domain.access import PERMISSIONS, Permission, permits
+from domain.users import register, role_of_artist, tier_of
 from domain.users_passwords import COMMON_WORDS, guesses_needed
 from messages.errors import Invalid
 from messages.listening import Tier
@@ -125,7 +126,7 @@ def test_roles() -> None:
     assert permits((Role.ARTIST,), Permission.PUBLISH_SONG)
     assert all(permits((Role.ADMIN,), permission) for permission in Permission)
     assert not permits((), Permission.LISTEN)
-    assert set(users.PERMISSIONS) == set(Role)
+    assert set(PERMISSIONS) == set(Role)
     assert [role_of_artist(role) for role in Role] == [
-        Role.ARTIST, Role.ARTIST, Role.MODERATOR, Role.ADMIN,
+        Role.ARTIST, Role.ARTIST, Role.MODERATOR, Role.ADMIN, Role.SERVICE,
     ]  # fmt: skip
