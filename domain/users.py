@@ -90,16 +90,23 @@ def register(
     policy: UserPolicy = POLICY,
 ) -> Registration:
     """Check a registration. Raises the Invalid leaf of the first rule that it breaks."""
+    check_profile(username, email, time_zone, locale, policy)
+    password = check_password(password, (username, email.partition("@")[0]), policy)
+    return Registration(username, email, password, time_zone, locale)
+
+
+def check_profile(
+    username: str, email: str, time_zone: str, locale: str, policy: UserPolicy = POLICY
+) -> None:
+    """Check all of a registration but its password. Raises the leaf of the first broken rule."""
     if not USERNAME.fullmatch(username):
         raise BadUsername
     if len(email) > policy.max_email_chars or not EMAIL.fullmatch(email):
         raise BadEmail
-    password = check_password(password, (username, email.partition("@")[0]), policy)
     if time_zone not in _time_zones():
         raise UnknownTimeZone
     if locale not in policy.locales:
         raise UnknownLocale(supported=", ".join(policy.locales))
-    return Registration(username, email, password, time_zone, locale)
 
 
 def check_password(

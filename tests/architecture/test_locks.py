@@ -19,6 +19,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 NODE_LOCKS = (
     "benchmarks/peers/package-lock.json",
     "circuits/package-lock.json",
+    "simulators/oidc/package-lock.json",
     "tests/data/package-lock.json",
     "web/prover/package-lock.json",
 )

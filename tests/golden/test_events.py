@@ -17,12 +17,14 @@ import pytest
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
+from messages.users_external import ExternalEvent, Provider
 
 FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
+    "users": [ExternalEvent],
 }
 KINDS = {
     (context, kind): union
@@ -36,6 +38,7 @@ TYPED: dict[object, object] = {
     bool: True,
     bytes: b"\x00\xff" * 16,
     Tier: Tier.PREMIUM,
+    Provider: Provider.APPLE,
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
     orders.Side: orders.Side.SELL,
