@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import (
+    audit,
     claims,
     discovery,
     docs,
@@ -55,6 +56,7 @@ CONTEXTS = (
     market_books,
     market_candles,
     treasury,
+    audit,
     health,
     docs,
 )

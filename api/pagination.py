@@ -22,11 +22,9 @@ MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_CURSOR_CHARS = 200
 MAX_MS = 2**63 - 1
+CURSOR = "`next_cursor` of the page before."
 
-CursorQuery = Annotated[
-    str | None,
-    Query(description="`next_cursor` of the page before.", max_length=MAX_CURSOR_CHARS),
-]
+CursorQuery = Annotated[str | None, Query(description=CURSOR, max_length=MAX_CURSOR_CHARS)]
 LimitQuery = Annotated[int, Query(description="Items on the page.", ge=1, le=MAX_LIMIT)]
 
 
@@ -91,3 +89,29 @@ def decode_numbered(cursor: str) -> tuple[int, str, int]:
         return at_ms, str(uuid.UUID(bytes=item)), number
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise BadCursor from None
+
+
+def position_of(cursor: str | None) -> int | None:
+    """Where a listing by one number goes on, below it; None: at its beginning. Raises BadCursor."""
+    if not cursor:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        position = msgspec.msgpack.decode(raw, type=int)
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        raise BadCursor from None
+    if not 0 <= position <= MAX_MS:
+        raise BadCursor
+    return position
+
+
+def page_below(
+    found: Sequence[R], limit: int, position: Callable[[R], int], show: Callable[[R], T]
+) -> Page[T]:
+    """The page of a listing by one number, when one more than `limit` was asked for."""
+    shown = found[:limit]
+    following = None
+    if len(found) > limit:
+        raw = msgspec.msgpack.encode(position(shown[-1]))
+        following = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return Page(items=[show(row) for row in shown], next_cursor=following)

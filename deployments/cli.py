@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.commands import events, market, proof, users
+from deployments.commands import audit, events, market, proof, users
 from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
@@ -20,6 +20,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(users.app, name="users")
 app.add_typer(proof.app, name="proof")
 app.add_typer(market.app, name="market")
+app.add_typer(audit.app, name="audit")
 
 
 @app.command()
@@ -61,31 +62,35 @@ def demo(
 
 @app.command()
 def verify() -> None:
-    """Derive every balance and every share issue again, match every order book again, and print
-    any difference."""
-    from deployments.commands import books_verified, issues_verified
+    """Derive every balance and every share issue again, match every order book again, hash the
+    audit log again, and print any difference."""
+    from deployments.commands import audit_files, books_verified, issues_verified
     from deployments.commands.access import ask
     from domain.ledger import DIFFERENCES, Difference
+    from messages.audit import AuditFault
+    from storage import audit_chain
     from storage.database import Connection
     from storage.ledger import verify as verify_ledger
 
     async def everything(
         connection: Connection,
-    ) -> tuple[list[Difference], list[str], list[str]]:
+    ) -> tuple[list[Difference], list[str], list[str], list[AuditFault]]:
         return (
             await verify_ledger(connection),
             await books_verified.differences(connection),
             await issues_verified.differences(connection),
+            await audit_chain.faults(connection),
         )
 
-    found, books, issues = ask(Settings(), everything)
+    found, books, issues, faults = ask(Settings(), everything)
     for one in found:
         words = DIFFERENCES[one.kind]
         typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
     typer.echo(f"{len(found)} differences." if found else "The ledger is in balance.")
     books_verified.tell(books)
     issues_verified.tell(issues)
-    raise typer.Exit(1 if found or books or issues else 0)
+    audit_files.tell(faults)
+    raise typer.Exit(1 if found or books or issues or faults else 0)
 
 
 @app.command()

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     CREDIT = "treasury:credit"
     MODERATE = "platform:moderate"
     OPERATE = "platform:operate"
+    READ_AUDIT = "platform:audit"
+    MANAGE_USERS = "users:manage"
 
 
 _USER = frozenset(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry
 
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
+from bus.jobs import Job
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import now_ms, open_handles
 from deployments.settings import Settings
 from deployments.topology import STREAMS
+from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import open_pool
+
+SEAL_EVERY_S = 1.0
 
 
 async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
@@ -31,5 +37,6 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         now_ms,
         registry=registry,
     )
+    worker.add_jobs(Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)))
     await worker.start()
     return worker

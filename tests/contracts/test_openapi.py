@@ -99,7 +99,7 @@ async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-OWN = ("users", "music", "operations")  # contexts that need no entity hosts
+OWN = ("users", "music", "audit", "operations")  # contexts that need no entity hosts
 
 
 async def test_generated_requests_find_no_crash_and_no_undeclared_answer(
