@@ -12,7 +12,9 @@ from fastapi import Depends, Request
 from api.recent_keys import RecentKeys
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
+from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
 from messages.keys import derive_key
@@ -80,6 +82,7 @@ class Services:
     """Everything a route may use.
 
     clock: epoch milliseconds.  new_id: a fresh UUID string.  handles: by entity kind name.
+    vault: seals secrets that are stored.  relying_party: whom passkeys are shown to.
     reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
@@ -89,6 +92,8 @@ class Services:
     audio: AudioInspector
     passwords: Passwords
     tokens: AccessTokens
+    vault: Vault
+    relying_party: RelyingParty
     settings: ApiSettings
     clock: Callable[[], int]
     new_id: Callable[[], str]

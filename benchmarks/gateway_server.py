@@ -32,7 +32,9 @@ def open_app(folder: Path) -> FastAPI:
     from api.app import create_app
     from api.services import ApiSettings, RealtimeEndpoints, Services
     from integrations.audio import ProcessInspector
+    from integrations.passkeys import RelyingParty
     from integrations.passwords import Passwords
+    from integrations.sealing import Vault
     from integrations.tokens import AccessTokens, generate_signing_key
     from storage.objects import open_objects
 
@@ -45,6 +47,8 @@ def open_app(folder: Path) -> FastAPI:
         audio=ProcessInspector(),
         passwords=Passwords(),
         tokens=AccessTokens([generate_signing_key()]),
+        vault=Vault([b"v" * 32]),
+        relying_party=RelyingParty.of("http://localhost"),
         settings=ApiSettings(b"s" * 32, folder / "uploads"),
         clock=lambda: time.time_ns() // 1_000_000,
         new_id=lambda: str(uuid.uuid4()),

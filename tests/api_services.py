@@ -16,7 +16,9 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import ApiSettings, RealtimeEndpoints, Services
 from integrations.audio import ProcessInspector
+from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.sealing import Vault
 from integrations.tokens import AccessTokens, generate_signing_key
 from storage.database import Pool
 from storage.objects import FolderObjects
@@ -48,6 +50,8 @@ def make_services(folder: Path, pool: Any = None, **changes: Any) -> Services:
         audio=ProcessInspector(),
         passwords=Passwords(time_cost=1, memory_kib=64),
         tokens=AccessTokens([generate_signing_key()]),
+        vault=Vault([b"v" * 32]),
+        relying_party=RelyingParty.of("http://localhost:8000"),
         settings=settings,
         clock=Clock(),
         new_id=lambda: str(uuid.uuid4()),

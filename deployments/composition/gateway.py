@@ -21,7 +21,9 @@ from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
 from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
 from integrations.audio import ProcessInspector
+from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.sealing import load_vault
 from integrations.tokens import load_secret
 from storage.bus import BusLags
 from storage.database import Pool, open_pool
@@ -50,6 +52,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         audio=ProcessInspector(),
         passwords=Passwords(),
         tokens=open_tokens(settings),
+        vault=load_vault(folder / "sealing"),
+        relying_party=RelyingParty.of(f"http://localhost:{settings.http_port}"),
         settings=ApiSettings(load_secret(folder / "fingerprint.secret"), uploads),
         clock=now_ms,
         new_id=lambda: str(uuid.uuid4()),
