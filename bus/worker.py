@@ -50,11 +50,16 @@ class ForeignHistoryError(Exception):
     """The database was copied to a server whose transaction ids are below those in its tables."""
 
 
-class _Runnable(Protocol):
-    @property
-    def task_name(self) -> str: ...
+class Part(Protocol):
+    """A task to supervise: it runs for ever, and again when it raised."""
 
-    async def run(self) -> None: ...
+    @property
+    def task_name(self) -> str:
+        """What it is called in the health report and the metrics."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
 
 
 class Worker:
@@ -89,6 +94,7 @@ class Worker:
         self._clock_ms = clock_ms
         self._limits = limits or Limits()
         self._wiring = Wiring(store, broker, clock_ms, self.metrics, self._limits)
+        self._also: list[Part] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._states: dict[str, TaskHealth] = {}
         self._lags: tuple[StreamLag, ...] = ()
@@ -98,6 +104,11 @@ class Worker:
         """What comes round by itself, beside the bus's own. Before `start`."""
         assert not self._tasks, "the worker was started before"
         self._jobs += jobs
+
+    def also(self, part: Part) -> None:
+        """Supervise another task, which needs no lease, beside the bus's own. Before `start`."""
+        assert not self._tasks, "the worker was started before"
+        self._also.append(part)
 
     async def start(self) -> None:
         """Register the groups and start the tasks. Raises if PostgreSQL is away or a copy."""
@@ -149,13 +160,13 @@ class Worker:
             if any(group.position.xid >= next_xid for group in groups):
                 raise ForeignHistoryError(f"{stream}: see docs/contexts/bus.md, Restore")
 
-    def _parts(self) -> list[_Runnable]:
+    def _parts(self) -> list[Part]:
         wiring = self._wiring
-        parts: list[_Runnable] = [Relay(stream, wiring) for stream in self._streams]
+        parts: list[Part] = [Relay(stream, wiring) for stream in self._streams]
         for handler in self._handlers:
             parts += [Consumer(self.name, handler, name, wiring) for name in handler.streams]
         parts += [JobRunner(job, wiring) for job in self._jobs]
-        return [*parts, Trimmer(self._streams, wiring)]
+        return [*parts, Trimmer(self._streams, wiring), *self._also]
 
     def _spawn(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         self._states[name] = TaskHealth(name, 0, "")

@@ -18,6 +18,7 @@ from typing import IO
 import typer
 
 from deployments.cluster import EngineFailed, EngineProcess
+from deployments.launcher.mail import EmbeddedMail
 from deployments.launcher.postgres import EmbeddedPostgres
 from deployments.launcher.server import EmbeddedServer, LaunchError, is_free, write_whole
 from deployments.launcher.valkey import EmbeddedValkey
@@ -41,13 +42,14 @@ def run(settings: Settings) -> int:
             _check_machine(settings)
             servers = _start_servers(settings, stack)
             _step("migrations", time.monotonic(), migrated(settings.postgres_url))
-            stack.enter_context(_noted(settings))
+            letters_url = _letters_url(servers)
+            stack.enter_context(_noted(settings, letters_url))
             engine = _engine(settings)
             stack.callback(_goodbye, engine)
             engine.start(_progress)
             if settings.demo and settings.environment != "production":
                 _load_demo(settings)
-            _welcome(settings)
+            _welcome(settings, letters_url)
             _watch(servers, engine)
     except KeyboardInterrupt:
         typer.echo("VibeStream has stopped.")
@@ -116,23 +118,33 @@ def _start_servers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]
         servers.append(EmbeddedPostgres(settings.folder / "postgres"))
     if not settings.redis_url:
         servers.append(EmbeddedValkey(settings.folder / "valkey"))
+    if not settings.smtp_url:
+        servers.append(EmbeddedMail(settings.folder / "mail"))
     for server in servers:
         began = time.monotonic()
         stack.enter_context(server)
         _step(server.title, began, f"on port {server.port}")
         if isinstance(server, EmbeddedPostgres):
             settings.postgres_url = server.url
+        elif isinstance(server, EmbeddedMail):
+            settings.smtp_url = server.url
         else:
             settings.redis_url = server.url
     return servers
 
 
+def _letters_url(servers: list[EmbeddedServer]) -> str:
+    """Where the local mail server shows its letters; empty where mail really leaves."""
+    return next((s.letters_url for s in servers if isinstance(s, EmbeddedMail)), "")
+
+
 @contextmanager
-def _noted(settings: Settings) -> Iterator[None]:
+def _noted(settings: Settings, letters_url: str) -> Iterator[None]:
     urls = {
         "postgres_url": settings.postgres_url,
         "redis_url": settings.redis_url,
         "address": address(settings),
+        "letters_url": letters_url,
     }
     file = settings.folder / RUN_FILE
     try:
@@ -155,6 +167,7 @@ def _engine(settings: Settings) -> EngineProcess:
     environment = {
         "VIBESTREAM_POSTGRES_URL": settings.postgres_url,
         "VIBESTREAM_REDIS_URL": settings.redis_url,
+        "VIBESTREAM_SMTP_URL": settings.smtp_url,
         "VIBESTREAM_DATA_DIR": str(settings.folder),
     }
     return EngineProcess(environment, settings.folder / "engine.log")
@@ -201,13 +214,16 @@ def _load_demo(settings: Settings) -> None:
         _step("demo", began, f"loaded (sign in: {settings.folder / DEMO_FILE})")
 
 
-def _welcome(settings: Settings) -> None:
+def _welcome(settings: Settings, letters_url: str) -> None:
     base = address(settings)
+    letters = (
+        f"  mail           {letters_url} (nothing leaves this machine)\n" if letters_url else ""
+    )
     typer.echo(
         f"VibeStream is running.\n  API            {base}/api/v1\n"
         f"  documentation  {base}/docs and {base}/redoc\n"
         f"  realtime       ws://{settings.http_host}:{settings.realtime_port}/realtime/ws\n"
-        f"  readiness      {base}/health/ready\n"
+        f"  readiness      {base}/health/ready\n{letters}"
         f"  Ray dashboard  http://127.0.0.1:{settings.dashboard_port}"
         " (token: .venv/bin/ray get-auth-token)\nCtrl-C stops it.",
     )

@@ -7,6 +7,7 @@ folder with a file per setting, such as `vibestream_postgres_url`. Variables win
 from __future__ import annotations
 
 import os
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from pydantic_settings import (
 )
 
 from domain.policy import PlatformPhase
+from domain.users import EMAIL
+from integrations.mailer_smtp import check_url
 
 SECRETS_DIR_VARIABLE = "VIBESTREAM_SECRETS_DIR"
 # Passwords of documentation and examples.
@@ -40,6 +43,12 @@ class Settings(BaseSettings):
     postgres_url: str = Field("", repr=False)
     redis_url: str = Field("", repr=False)
     objects_url: str = Field("", repr=False)
+    # Where mail goes: smtp://user:password@host:587 (STARTTLS), smtps://… or smtp+plain://… for a
+    # server on this machine.
+    smtp_url: str = Field("", repr=False)
+    mail_from: str = "VibeStream <no-reply@vibestream.invalid>"
+    # How people reach the platform; links in mail begin with it. Empty: the HTTP port here.
+    public_url: str = ""
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65_535)
     realtime_port: int = Field(8001, ge=1, le=65_535)
@@ -71,6 +80,22 @@ class Settings(BaseSettings):
         """The data folder, absolute."""
         return self.data_dir.resolve()
 
+    @property
+    def where(self) -> str:
+        """The public URL, without a slash at its end."""
+        return self.public_url.rstrip("/") or f"http://{self.http_host}:{self.http_port}"
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        if self.smtp_url:
+            try:
+                check_url(self.smtp_url)
+            except ValueError as error:
+                raise ValueError(f"VIBESTREAM_SMTP_URL: {error}") from None
+        if not EMAIL.fullmatch(parseaddr(self.mail_from)[1]):
+            raise ValueError("VIBESTREAM_MAIL_FROM: no address: Name <name@example.org>")
+        return self
+
     @model_validator(mode="after")
     def _production_has_its_own_servers(self) -> Self:
         if self.environment == "production":
@@ -78,6 +103,7 @@ class Settings(BaseSettings):
                 _refuse_weak(name, getattr(self, name))
             if self.test_proof_keys:
                 raise ValueError("production refuses VIBESTREAM_TEST_PROOF_KEYS")
+            _refuse_unsafe_mail(self.smtp_url, self.mail_from, self.public_url)
         return self
 
     @classmethod
@@ -104,3 +130,14 @@ def _refuse_weak(name: str, url: str) -> None:
     password = urlsplit(url).password or ""
     if not password or password.lower() in WELL_KNOWN:
         raise ValueError(f"production refuses the password in {variable}: absent or well known")
+
+
+def _refuse_unsafe_mail(smtp_url: str, mail_from: str, public_url: str) -> None:
+    if not smtp_url:
+        raise ValueError("production needs VIBESTREAM_SMTP_URL: accounts live by mail")
+    if urlsplit(smtp_url).scheme == "smtp+plain":
+        raise ValueError("production refuses VIBESTREAM_SMTP_URL without TLS: tokens go by mail")
+    if parseaddr(mail_from)[1].endswith(".invalid"):
+        raise ValueError("production needs VIBESTREAM_MAIL_FROM: whom letters come from")
+    if not public_url.startswith("https://"):
+        raise ValueError("production needs VIBESTREAM_PUBLIC_URL with https: letters link to it")

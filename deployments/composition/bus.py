@@ -13,6 +13,7 @@ from bus.jobs import Job
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import now_ms, open_handles
+from deployments.composition.mail import open_sender
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from storage.audit_chain import seal_settled
@@ -26,7 +27,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     """The worker of that name, started."""
     registry = CollectorRegistry()
     store = await BusStore.open(settings.postgres_url, max_size=16)
-    pool = await open_pool(settings.postgres_url, max_size=2, application_name=name)
+    pool = await open_pool(settings.postgres_url, max_size=4, application_name=name)
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))
     worker = Worker(
         name,
@@ -38,5 +39,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         registry=registry,
     )
     worker.add_jobs(Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)))
+    if settings.smtp_url:  # without it letters wait in the queue
+        worker.also(open_sender(settings, pool, store, registry))
     await worker.start()
     return worker

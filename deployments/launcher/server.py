@@ -98,6 +98,7 @@ class EmbeddedServer(ABC):
     title: str
     program: str
     stop_signal: signal.Signals
+    as_ourselves = False  # whether it runs as whoever we are, also if that is root
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.resolve()
@@ -211,16 +212,19 @@ class EmbeddedServer(ABC):
             return False
 
     def _spawn(self) -> None:
-        command = spawn_command(spawn_mode(), self.stop_signal, self._command())
+        command = spawn_command(self._mode(), self.stop_signal, self._command())
         self._own_files()
         with self.log.open("ab") as log:
             self._process = _FORKER.submit(_popen, command, self.folder, log).result()
+
+    def _mode(self) -> str:
+        return "plain" if self.as_ourselves else spawn_mode()
 
     def _own_files(self) -> None:
         """Give the folder to whom the server runs as. Only root ever has something to do here."""
         if os.geteuid() != 0:
             return
-        uid = NOBODY if spawn_mode() == "nobody" else 0
+        uid = NOBODY if self._mode() == "nobody" else 0
         if uid:
             # The data folder above is ours; without x on it nobody could not get to its own.
             self.folder.parent.chmod(self.folder.parent.stat().st_mode | 0o011)
@@ -236,12 +240,17 @@ class EmbeddedServer(ABC):
                 raise LaunchError(f"{self.title}: port {self._wanted_port} is taken")
             self.port = self._wanted_port
             return
-        note = self.folder / "port"
+        self.port = self.remembered_port("port")
+
+    def remembered_port(self, name: str, other_than: int = 0) -> int:
+        """The port noted in the folder under a name, if it is free; else another, noted."""
+        note = self.folder / name
         text = note.read_text("ascii", "replace").strip() if note.exists() else ""
         earlier = int(text) if text.isdecimal() else 0
-        usable = 0 < earlier <= MAX_PORT and is_free(earlier)
-        self.port = earlier if usable else free_port()
-        write_whole(note, str(self.port))
+        usable = 0 < earlier <= MAX_PORT and earlier != other_than and is_free(earlier)
+        port = earlier if usable else free_port()
+        write_whole(note, str(port))
+        return port
 
     def _last_log_line(self) -> str:
         if not self.log.exists():

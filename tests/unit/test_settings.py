@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +15,11 @@ from simulators.proofs import VERSION, Prover
 
 POSTGRES = "postgresql://app:k3xq-unguessed@db.internal:5432/app"
 REDIS = "redis://:k3xq-unguessed@cache.internal:6379/0"
+MAIL: dict[str, Any] = {
+    "smtp_url": "smtp://app:k3xq-unguessed@mail.internal",
+    "mail_from": "VibeStream <no-reply@vibestream.example>",
+    "public_url": "https://vibestream.example",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +54,7 @@ def test_production_refuses_absent_and_well_known_secrets(
     postgres_url: str, redis_url: str, named: str
 ) -> None:
     with pytest.raises(ValidationError, match=f"VIBESTREAM_{named}") as caught:
-        Settings(environment="production", postgres_url=postgres_url, redis_url=redis_url)
+        Settings(environment="production", postgres_url=postgres_url, redis_url=redis_url, **MAIL)
     assert "unguessed" not in str(caught.value)
 
 
@@ -59,8 +65,32 @@ def test_production_takes_secrets_from_files_and_variables_win(
     (tmp_path / "vibestream_redis_url").write_text("redis://:other@x/0", "utf-8")
     monkeypatch.setenv("VIBESTREAM_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("VIBESTREAM_REDIS_URL", REDIS)
-    settings = Settings(environment="production")
+    settings = Settings(environment="production", **MAIL)
     assert (settings.postgres_url, settings.redis_url) == (POSTGRES, REDIS)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"smtp_url": ""}, "SMTP_URL"),
+        ({"smtp_url": "smtp+plain://mail.internal"}, "SMTP_URL"),
+        ({"smtp_url": "mail.internal"}, "SMTP_URL"),
+        ({"mail_from": "VibeStream <no-reply@vibestream.invalid>"}, "MAIL_FROM"),
+        ({"mail_from": "VibeStream"}, "MAIL_FROM"),
+        ({"public_url": ""}, "PUBLIC_URL"),
+        ({"public_url": "http://vibestream.example"}, "PUBLIC_URL"),
+    ],
+)
+def test_production_refuses_mail_that_gives_tokens_away(change: dict[str, str], named: str) -> None:
+    servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
+    with pytest.raises(ValidationError, match=f"VIBESTREAM_{named}") as caught:
+        Settings(**{"environment": "production", **servers, **MAIL, **change})
+    assert "unguessed" not in str(caught.value)
+
+
+def test_links_lead_to_the_public_url() -> None:
+    assert Settings().where == "http://127.0.0.1:8000"
+    assert Settings(public_url="https://v.example/").where == "https://v.example"
 
 
 def test_an_error_does_not_quote_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +107,7 @@ def test_production_refuses_keys_whose_proofs_anybody_can_forge() -> None:
             test_proof_keys="keys",
             postgres_url=POSTGRES,
             redis_url=REDIS,
+            **MAIL,
         )
 
 
