@@ -32,7 +32,8 @@ from api import (
     users_identity,
 )
 from api.access import RouteAccess, declared
-from api.edge import Edge
+from api.doors import Doors
+from api.edge import Edge, Limits
 from api.metrics import HttpMetrics
 from api.services import Services
 from api.songs import PUBLISH
@@ -73,11 +74,12 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.metrics = HttpMetrics()
     method, _, path = PUBLISH.partition(" ")
+    bodies = {(method, path): settings.max_upload_bytes + FORM_OVERHEAD_BYTES}
     app.add_middleware(
         Edge,
         metrics=app.state.metrics,
-        max_body_bytes=settings.max_json_bytes,
-        limits={(method, path): settings.max_upload_bytes + FORM_OVERHEAD_BYTES},
+        doors=Doors(settings.doors, services.tokens, services.clock, services.limiter),
+        limits=Limits(settings.max_json_bytes, bodies, settings.body_timeout_s),
     )
     return app
 

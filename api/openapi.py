@@ -49,11 +49,12 @@ PROBLEMS: dict[int, tuple[str, str]] = {
     416: ("RangeNotSatisfiable", "The range lies outside the content."),
     422: ("Invalid", "The request breaks a rule; `errors` may list which."),
     429: ("Limited", "A limit of the caller is reached."),
+    431: ("HeadersTooLarge", "The request's header is too large."),
     500: ("Internal", "An unexpected error."),
     503: ("Unavailable", "The engine is at its limit or a part cannot be reached."),
 }
-ALWAYS = (400, 422, 500, 503)
-WITH_BODY = (413, 415)
+ALWAYS = (400, 403, 422, 429, 431, 500, 503)
+WITH_BODY = (408, 413, 415)
 FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
 SCHEME = "accessToken"
 SECURITY_SCHEME = {

@@ -60,6 +60,7 @@ HTTP_CODES = {
     415: "unsupported-media-type",
     416: "range-not-satisfiable",
     422: "invalid-request",
+    431: "headers-too-large",
     500: "internal",
     503: "unavailable",
 }

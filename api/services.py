@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from api.doors import DoorSettings
+from api.rate_limits import Limiter
 from api.recent_keys import RecentKeys
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
@@ -72,9 +74,11 @@ class ApiSettings:
     max_json_bytes: int = MIB
     max_upload_bytes: int = 256 * MIB
     upload_timeout_s: float = 600.0
+    body_timeout_s: float = 30.0
     scrape_timeout_s: float = 2.0
     version: str = "0.1.0"
     process_name: str = "gateway"
+    doors: DoorSettings = field(default_factory=DoorSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Services:
     clock: epoch milliseconds.  new_id: a fresh UUID string.  handles: by entity kind name.
     vault: seals secrets that are stored.  relying_party: whom passkeys are shown to.
     reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
+    limiter: of how often one may ask; without one, there is no limit.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -102,6 +107,7 @@ class Services:
     key_versions: Sequence[str] = ()
     redis: redis.asyncio.Redis | None = None
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
+    limiter: Limiter | None = None
     handles: Mapping[str, EntityHandle] = field(default_factory=dict)
     health_checks: Sequence[HealthCheck] = ()
     scrapers: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)

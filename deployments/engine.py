@@ -54,6 +54,9 @@ def serve_environment(settings: Settings) -> dict[str, str]:
         # replica of another engine that has just died, whose HAProxy would then ask the wrong one.
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas.stop - 1),
+        # The gateway reads forwarded addresses itself (api/doors.py); uvicorn would believe anybody
+        # whom this machine's proxy lets through.
+        "FORWARDED_ALLOW_IPS": "",
         # Workers yield to every other process by default (15), as batch work should. These are the
         # service: beside a busy process their answers would wait for it.
         "RAY_worker_niceness": "0",

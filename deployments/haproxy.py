@@ -22,6 +22,7 @@ _NOT_FOUND = (
     "    http-request return status 404 content-type text/plain lf-string"
     """ "Path '%[path]' not found. Ping http://.../-/routes for available routes."\n"""
 )
+_FRONT = "    bind {{ config.frontend_host }}:{{ config.frontend_port }}\n"
 _ERROR_FILES = "".join(
     f"    errorfile {status} {{{{ config.error_file_path }}}}\n" for status in (502, 503, 504)
 )
@@ -44,6 +45,13 @@ AMENDMENTS = (
         f"    http-error {_problem(502, 'The service broke off; ask again.')}\n"
         f"    http-error {_problem(503, 'The service is away.')}\n"
         f"    http-error {_problem(504, 'The service took too long; ask again.')}\n",
+    ),
+    # The gateway counts and logs who asked. Whoever dawdles over a request's head is let go: by
+    # default that takes an hour.
+    (
+        _FRONT,
+        f"{_FRONT}    option forwardfor\n"
+        "    timeout http-request 10s\n    timeout http-keep-alive 75s\n",
     ),
     # Nobody but this machine asks HAProxy how it is.
     ("    bind :{{ config.metrics_port }}\n", "    bind 127.0.0.1:{{ config.metrics_port }}\n"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,7 +20,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from domain.client_address import parse_networks
 from domain.policy import PlatformPhase
+from domain.rate_limits import LIMITS, changed
 from domain.users import EMAIL
 from integrations.mailer_smtp import check_url
 
@@ -54,8 +56,17 @@ class Settings(BaseSettings):
     realtime_port: int = Field(8001, ge=1, le=65_535)
     # Where clients reach the realtime listeners, if a proxy stands before them: wss://live.example/ws
     realtime_url: str = ""
-    # Which pages may open a WebSocket, beside those that the gateway serves; "*" admits all.
+    # Which pages may call the gateway and open a WebSocket, beside those that the gateway serves;
+    # "*" admits all, without credentials.
     allowed_origins: tuple[str, ...] = ()
+    # Proxies (addresses, networks) whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    trusted_proxies: tuple[str, ...] = ()
+    # Behind a proxy that ends TLS: plain requests are redirected (GET) or refused (the rest).
+    https: Literal["off", "redirect"] = "off"
+    hsts_subdomains: bool = True
+    rate_limiting: Literal["on", "off"] = "on"
+    # Other figures than those of domain/rate_limits.py: {"orders": "500/10"}, requests and seconds.
+    rate_limits: dict[str, str] = {}
     dashboard_port: int = Field(8265, ge=1, le=65_535)
     gateway_replicas: int = Field(1, ge=1, le=64)
     realtime_replicas: int = Field(1, ge=1, le=64)
@@ -95,6 +106,18 @@ class Settings(BaseSettings):
         if not EMAIL.fullmatch(parseaddr(self.mail_from)[1]):
             raise ValueError("VIBESTREAM_MAIL_FROM: no address: Name <name@example.org>")
         return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(texts)
+        return texts
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _limits(cls, figures: dict[str, str]) -> dict[str, str]:
+        changed(LIMITS, figures)
+        return figures
 
     @model_validator(mode="after")
     def _production_has_its_own_servers(self) -> Self:

@@ -17,6 +17,7 @@ from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
 from deployments.composition.common import now_ms, open_handles, open_tokens
+from deployments.composition.doors import door_settings, open_limiter
 from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
 from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
@@ -54,13 +55,16 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         tokens=open_tokens(settings),
         vault=load_vault(folder / "sealing"),
         relying_party=RelyingParty.of(f"http://localhost:{settings.http_port}"),
-        settings=ApiSettings(load_secret(folder / "fingerprint.secret"), uploads),
+        settings=ApiSettings(
+            load_secret(folder / "fingerprint.secret"), uploads, doors=door_settings(settings)
+        ),
         clock=now_ms,
         new_id=lambda: str(uuid.uuid4()),
         realtime=partial(_endpoints, settings),
         reward_policy=reward_policy(settings),
         key_versions=proof_keys.versions(settings),
         redis=redis,
+        limiter=open_limiter(settings),
         handles=open_handles(settings, pool, processes, metrics),
         health_checks=(
             *_stores(settings, pool, redis, objects),

@@ -64,7 +64,7 @@ async def test_every_answer_carries_the_security_headers(api: Api) -> None:
         assert len(headers.get_list("content-security-policy")) == 1
         assert "strict-transport-security" not in headers
     secure = await api.client.get("https://api.test/api/v1/ping")
-    assert secure.headers["strict-transport-security"] == "max-age=31536000"
+    assert secure.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
 
 async def test_what_http_refuses_is_a_problem_too(api: Api) -> None:

@@ -1,0 +1,39 @@
+"""What the doors stand on: whose word is believed, and where limits are counted."""
+
+from __future__ import annotations
+
+import time
+
+from api.doors import DoorSettings
+from api.rate_limits import Limiter
+from deployments.settings import Settings
+from domain.client_address import parse_networks
+from domain.rate_limits import LIMITS, changed
+from storage.rate_limits import LocalRates, RedisRates, SteadyRates, open_client
+
+
+def door_settings(settings: Settings) -> DoorSettings:
+    """As the gateway takes them."""
+    return DoorSettings(
+        trusted_proxies=parse_networks(settings.trusted_proxies),
+        allowed_origins=settings.allowed_origins,
+        https_only=settings.https == "redirect",
+        hsts_subdomains=settings.hsts_subdomains,
+    )
+
+
+def open_limiter(settings: Settings) -> Limiter | None:
+    """The limiter, if there are limits. Redis need not answer."""
+    if settings.rate_limiting == "off":
+        return None
+    return Limiter(
+        SteadyRates(
+            RedisRates(open_client(settings.redis_url)), LocalRates(_now_us), time.monotonic
+        ),
+        time.monotonic,
+        changed(LIMITS, settings.rate_limits),
+    )
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1_000
