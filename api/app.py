@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -32,6 +33,7 @@ from api import (
     users_identity,
 )
 from api.access import RouteAccess, declared
+from api.auth import seen_at_the_door
 from api.doors import Doors
 from api.edge import Edge, Limits
 from api.metrics import HttpMetrics
@@ -78,7 +80,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(
         Edge,
         metrics=app.state.metrics,
-        doors=Doors(settings.doors, services.tokens, services.clock, services.limiter),
+        doors=Doors(settings.doors, services.limiter, partial(seen_at_the_door, services)),
         limits=Limits(settings.max_json_bytes, bodies, settings.body_timeout_s),
     )
     return app

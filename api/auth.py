@@ -64,6 +64,23 @@ async def current_subject(services: Services, authorization: str) -> Claims:
     return claims
 
 
+def seen_at_the_door(services: Services, authorization: str) -> Claims | None:
+    """Who the header seems to speak for, as far as is known without asking a store.
+
+    For counting only: whether it may do anything is asked by the route.
+    """
+    token = authorization[len(SCHEME) :].strip()
+    if not token or authorization[: len(SCHEME)].lower() != SCHEME.lower():
+        return None
+    now_ms = services.clock()
+    if token.startswith(api_keys.PREFIX):
+        return services.recent_keys.counted_for(token, now_ms)
+    try:
+        return services.tokens.verify(token, now_ms)
+    except Unauthenticated:
+        return None
+
+
 async def check_permission(
     services: Services, subject: Claims, permission: Permission, owner_id: str | None = None
 ) -> None:

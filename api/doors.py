@@ -19,9 +19,8 @@ from api.problems import from_error, from_http
 from api.rate_limits import Caller, Limiter
 from domain.client_address import LOOPBACK, NOWHERE, Network, Origin, origin
 from domain.rate_limits import factor_of
-from integrations.tokens import AccessTokens
+from integrations.tokens import Claims
 from messages.doors import HttpsRequired, RateLimited
-from messages.errors import Unauthenticated
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1_024
@@ -58,12 +57,11 @@ class Doors:
     def __init__(
         self,
         settings: DoorSettings,
-        tokens: AccessTokens,
-        clock_ms: Callable[[], int],
         limiter: Limiter | None = None,
+        who: Callable[[str], Claims | None] = lambda _authorization: None,
     ) -> None:
-        self._settings, self._tokens, self._clock_ms = settings, tokens, clock_ms
-        self._limiter = limiter
+        """who: an Authorization header seems to speak for."""
+        self._settings, self._limiter, self._who = settings, limiter, who
         self._cors = Cors(settings.allowed_origins)
         subdomains = b"; includeSubDomains" if settings.hsts_subdomains else b""
         self._hsts = (b"strict-transport-security", b"max-age=31536000" + subdomains)
@@ -86,7 +84,10 @@ class Doors:
             return Admission(Response(status_code=HTTPStatus.NO_CONTENT), allowed)
         if self._limiter is None:
             return Admission(None, headers)
-        caller = self._caller(head, came_from.network)
+        claims = self._who(head.get(b"authorization", b"").decode("latin-1"))
+        caller = Caller("", came_from.network)
+        if claims is not None:
+            caller = Caller(claims.user_id, came_from.network, factor_of(claims.roles))
         verdict = await self._limiter.admit(scope["method"], scope["path"], caller)
         headers.extend(verdict.headers())
         if verdict.wait_ms:
@@ -108,17 +109,6 @@ class Doors:
         if came_from.vouched and said is not None:
             return said.rpartition(b",")[2].strip().decode("latin-1")
         return str(scope.get("scheme", "http"))
-
-    def _caller(self, head: Head, network: str) -> Caller:
-        """Who shows a good token. What else may be wrong with it is found where it is asked for."""
-        scheme, _, token = head.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return Caller("", network)
-        try:
-            claims = self._tokens.verify(token, self._clock_ms())
-        except Unauthenticated:
-            return Caller("", network)
-        return Caller(claims.user_id, network, factor_of(claims.roles))
 
 
 def client_address(request: Request) -> str:
