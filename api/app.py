@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import (
+    api_keys,
     audit,
     claims,
     discovery,
@@ -50,6 +51,7 @@ CONTEXTS = (
     users,
     step_up,
     users_identity,
+    api_keys,
     music,
     listening,
     rewards,

@@ -99,14 +99,20 @@ def check_profile(
     username: str, email: str, time_zone: str, locale: str, policy: UserPolicy = POLICY
 ) -> None:
     """Check all of a registration but its password. Raises the leaf of the first broken rule."""
-    if not USERNAME.fullmatch(username):
-        raise BadUsername
+    check_username(username)
     if len(email) > policy.max_email_chars or not EMAIL.fullmatch(email):
         raise BadEmail
     if time_zone not in _time_zones():
         raise UnknownTimeZone
     if locale not in policy.locales:
         raise UnknownLocale(supported=", ".join(policy.locales))
+
+
+def check_username(username: str) -> str:
+    """The username as it was given. Raises BadUsername."""
+    if not USERNAME.fullmatch(username):
+        raise BadUsername
+    return username
 
 
 def check_password(

@@ -5,14 +5,14 @@ A fast digest is right here: 256 random bits cannot be guessed, however fast gue
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import re
-import secrets
 
 import msgspec
 
 PREFIX = "vsk_"
-SECRET_BYTES = 32
 _FORM = re.compile(r"vsk_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
@@ -23,10 +23,15 @@ class Presented(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-def generate(key_id: str) -> tuple[str, bytes]:
-    """A fresh key of that id (a UUID): the token, shown once, and the digest to keep."""
-    secret = secrets.token_urlsafe(SECRET_BYTES)
-    return f"{PREFIX}{key_id.replace('-', '')}_{secret}", _digest(secret)
+def make(secret: bytes, key_id: str) -> tuple[str, bytes]:
+    """The key of that id (a UUID): the token, shown once, and the digest to keep.
+
+    Its secret is derived from the platform's, so a request that is sent again can be answered again
+    although nothing that was stored tells the token.
+    """
+    raw = hmac.new(secret, b"api-key:" + key_id.encode(), hashlib.sha256).digest()
+    own = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return f"{PREFIX}{key_id.replace('-', '')}_{own}", _digest(own)
 
 
 def parse(token: str) -> Presented | None:
