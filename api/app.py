@@ -34,10 +34,12 @@ from api import (
     users_identity,
 )
 from api.access import RouteAccess, declared
+from api.access_matrix import render
 from api.auth import seen_at_the_door
 from api.doors import Doors
 from api.edge import Edge, Limits
 from api.metrics import HttpMetrics
+from api.realtime.asyncapi import all_operations
 from api.services import Services
 from api.songs import PUBLISH
 from api.uploads import FORM_OVERHEAD_BYTES
@@ -96,6 +98,11 @@ def create_openapi() -> dict[str, Any]:
 def route_access() -> list[RouteAccess]:
     """Every route and the permission that it asks for. Raises UndeclaredAccess."""
     return list(declared(context.router for context in CONTEXTS))
+
+
+def create_access_matrix() -> str:
+    """The page of who may call what, without any service."""
+    return render(route_access(), ((o.name, o.permission) for o in all_operations()))
 
 
 def _routes(version: str) -> FastAPI:

@@ -104,11 +104,15 @@ def migrate() -> None:
 
 
 @app.command()
-def openapi(file: Path = Path("openapi.json")) -> None:
-    """Write the OpenAPI document."""
-    from api.app import create_openapi
+def openapi(
+    file: Path = Path("openapi.json"), matrix: Path = Path("docs/security/access.md")
+) -> None:
+    """Write the OpenAPI document, and who may call what."""
+    from api.app import create_access_matrix, create_openapi
 
     file.write_text(json.dumps(create_openapi(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    matrix.parent.mkdir(parents=True, exist_ok=True)
+    matrix.write_text(create_access_matrix(), "utf-8")
 
 
 @app.command()

@@ -59,7 +59,11 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.MODERATOR: _MODERATOR,
     Role.ADMIN: frozenset(Permission),
     # A service has no account, no ears and no purse: what its keys may do, an admin says.
-    Role.SERVICE: (frozenset(Permission) - _USER - {Permission.PUBLISH_SONG, Permission.OPERATE}),
+    Role.SERVICE: (
+        frozenset(Permission)
+        - _USER
+        - {Permission.PUBLISH_SONG, Permission.OPERATE, Permission.MANAGE_USERS}
+    ),
 }
 # Who may do to another's thing what its owner may: whoever has this permission instead.
 OVERRIDES: dict[Permission, Permission] = {

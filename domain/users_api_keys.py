@@ -11,8 +11,8 @@ from messages.users import Role
 from messages.users_api_keys import BadKeyExpiry, BadKeyName, BadKeyScopes, TooManyKeys
 
 HOUR_MS = 3_600_000
-# A program never manages an account or hands out keys: nobody would notice who then owns it.
-NEVER = frozenset({Permission.ACCOUNT, Permission.OPERATE})
+# A program never manages accounts or hands out keys: nobody would notice who then owns it.
+NEVER = frozenset({Permission.ACCOUNT, Permission.OPERATE, Permission.MANAGE_USERS})
 
 
 class ApiKeyPolicy(msgspec.Struct, frozen=True):

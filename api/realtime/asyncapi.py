@@ -20,7 +20,7 @@ from api.realtime.channels import CHANNEL_KINDS
 from api.realtime.limits import Limits
 from api.realtime.listening import ListeningOperations
 from api.realtime.market import MarketOperations
-from api.realtime.operations import Operations
+from api.realtime.operations import Operation, Operations
 from api.realtime.protocol import CLOSE_MEANINGS, SUBPROTOCOL, ClientMessage, ServerMessage
 
 VERSION = "1.0.0"
@@ -47,7 +47,7 @@ subscriptions to channels, which resume from where the client was, and calls of 
 
 def build() -> dict[str, Any]:
     """The document."""
-    operations = _operations()
+    operations = all_operations()
     events = public_events()
     client, server = get_args(ClientMessage), get_args(ServerMessage)
     types = list(dict.fromkeys((*client, *server)))
@@ -127,7 +127,8 @@ def public_events() -> list[type[msgspec.Struct]]:
     return [found[name] for name in sorted(found)]
 
 
-def _operations() -> list[Any]:
+def all_operations() -> list[Operation]:
+    """What clients may call, without any service behind it."""
     operations = Operations()
     ListeningOperations(cast(Any, None)).register(operations)
     MarketOperations(cast(Any, None)).register(operations)

@@ -12,7 +12,7 @@ from api.access import UndeclaredAccess, declared
 from api.app import create_openapi, route_access
 from api.auth import Member, public, require
 from domain.access import OVERRIDES, PERMISSIONS, Decision, Permission, Reason, decide, permits
-from domain.users_api_keys import POLICY, new_key, scopes_of
+from domain.users_api_keys import NEVER, POLICY, new_key, scopes_of
 from integrations import api_keys
 from messages.users import Role
 from messages.users_api_keys import BadKeyExpiry, BadKeyName, BadKeyScopes
@@ -137,8 +137,9 @@ def test_a_key_is_made_of_what_its_user_may() -> None:
 
 
 def test_no_role_has_keys_that_manage_accounts() -> None:
+    assert {Permission.ACCOUNT, Permission.OPERATE, Permission.MANAGE_USERS} <= NEVER
     for role in Role:
-        assert scopes_of(role).isdisjoint({Permission.ACCOUNT, Permission.OPERATE})
+        assert scopes_of(role).isdisjoint(NEVER)
 
 
 def test_tokens_of_keys() -> None:
