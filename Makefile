@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROVER := web/prover/node_modules/.package-lock.json
+NODE_PACKAGES := web/prover/node_modules/.package-lock.json simulators/oidc/node_modules/.package-lock.json
 STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' ' -f1)
 
 .PHONY: help setup run demo verify test test-fast chaos check fmt openapi lock bench ceremony clean
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements-dev.lock | cksum | cut -d' 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(STAMP) $(PROVER) ## prepare Python and the prover from the hashed locks (skipped when nothing changed)
+setup: $(STAMP) $(NODE_PACKAGES) ## prepare Python, the prover and the sign-in stand-in from the hashed locks (skipped when nothing changed)
 
 $(STAMP): requirements-dev.lock
 	@echo "Preparing $(VENV) from requirements-dev.lock (a minute or two the first time)"
@@ -21,10 +21,10 @@ $(STAMP): requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@rm -f $(VENV)/.installed-* && touch $@
 
-$(PROVER): web/prover/package-lock.json
-	@echo "Preparing web/prover from its lock"
+%/node_modules/.package-lock.json: %/package-lock.json
+	@echo "Preparing $* from its lock"
 	@command -v npm >/dev/null || { echo "VibeStream needs Node 20 with npm, found none"; exit 1; }
-	@cd web/prover && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch $(notdir $(@D))/$(@F)
+	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
 run: setup ## start everything and stay up until Ctrl-C
 	@exec $(BIN)/python -m deployments.cli run

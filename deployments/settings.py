@@ -24,7 +24,10 @@ from domain.client_address import parse_networks
 from domain.policy import PlatformPhase
 from domain.rate_limits import LIMITS, changed
 from domain.users import EMAIL
+from integrations import oidc_apple as apple
+from integrations import oidc_google as google
 from integrations.mailer_smtp import check_url
+from integrations.oidc_metadata import is_safe
 
 SECRETS_DIR_VARIABLE = "VIBESTREAM_SECRETS_DIR"
 # Passwords of documentation and examples.
@@ -74,6 +77,18 @@ class Settings(BaseSettings):
     bus_workers: int = Field(1, ge=1, le=16)
     supervisors: int = Field(1, ge=1, le=16)
     haproxy: bool = True
+    # Sign-in with Google and Apple, if we are registered there; else `run` starts a stand-in.
+    google_client_id: str = ""
+    google_client_secret: str = Field("", repr=False)
+    google_issuer: str = google.ISSUER
+    apple_client_id: str = ""
+    apple_team_id: str = ""
+    apple_key_id: str = ""
+    # The content of Apple's .p8 file.
+    apple_private_key: str = Field("", repr=False)
+    apple_issuer: str = apple.ISSUER
+    # Pages and programs that a sign-in may return to, to the letter (any port on a loopback IP).
+    sign_in_return_urls: tuple[str, ...] = ()
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""
     # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.
@@ -118,6 +133,23 @@ class Settings(BaseSettings):
     def _limits(cls, figures: dict[str, str]) -> dict[str, str]:
         changed(LIMITS, figures)
         return figures
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        whole = {
+            "google": ("google_client_id", "google_client_secret"),
+            "apple": ("apple_client_id", "apple_team_id", "apple_key_id", "apple_private_key"),
+        }
+        for provider, names in whole.items():
+            missing = [f"VIBESTREAM_{name.upper()}" for name in names if not getattr(self, name)]
+            if 0 < len(missing) < len(names):
+                raise ValueError(f"sign-in with {provider.title()} needs {', '.join(missing)}")
+            issuer = getattr(self, f"{provider}_issuer")
+            if not is_safe(issuer):
+                raise ValueError(f"VIBESTREAM_{provider.upper()}_ISSUER must be https")
+            if self.environment == "production" and not issuer.startswith("https://"):
+                raise ValueError(f"production refuses VIBESTREAM_{provider.upper()}_ISSUER")
+        return self
 
     @model_validator(mode="after")
     def _production_has_its_own_servers(self) -> Self:

@@ -15,6 +15,7 @@ import pytest
 import redis.asyncio as redis_asyncio
 from hypothesis import HealthCheck, settings
 
+from deployments.launcher.identity import EmbeddedIdentity
 from storage.database import Pool, open_pool
 from storage.migrate import migrate
 
@@ -109,3 +110,11 @@ async def redis_client(redis_server: str) -> AsyncIterator[redis_asyncio.Redis]:
     await client.flushdb()
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def identity_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedIdentity]:
+    """Google and Apple on this machine; skips where node or its packages are absent."""
+    from tests.identity_fixture import started
+
+    yield from started(Path(tmp_path_factory.mktemp("identity")))

@@ -38,7 +38,7 @@ export function apple({ client_id, team_id, key_id, public_key, redirect_uris })
         const account = accounts.find(({ id }) => id === accountId);
         if (account?.user && !introduced.has(accountId)) {
           introduced.add(accountId);
-          answer.user = JSON.stringify({ name: account.user, email: account.claims.email });
+          answer.user = JSON.stringify(userOf(account, ctx.oidc.requestParamScopes));
         }
       });
       provider.use(onlyFormPost);
@@ -46,6 +46,11 @@ export function apple({ client_id, team_id, key_id, public_key, redirect_uris })
     },
   };
 }
+
+const userOf = ({ user, claims }, scopes) => ({
+  ...(scopes.has('name') && { name: user }),
+  ...(scopes.has('email') && { email: claims.email }),
+});
 
 async function isClientSecret(secret, issuer, { client_id, team_id, key_id, public_key }) {
   try {
