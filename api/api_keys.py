@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Admin, Member
@@ -14,8 +14,10 @@ from api.idempotency import KeyHeader, attempt, command_key, once
 from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
+from api.step_up import check_recent, step_up_for
 from domain import users_api_keys as domain
 from domain.users import check_username
+from domain.users_factors import RECENT_MS, Sensitive
 from integrations import api_keys
 from integrations.tokens import Claims
 from messages.keys import derive_id
@@ -102,7 +104,10 @@ class ServiceList(BaseModel):
     responses=problems(409, replayed=True),
 )
 async def create_api_key(
-    body: CreateApiKey, key: KeyHeader, subject: Member, services: ServicesDep
+    body: CreateApiKey,
+    key: KeyHeader,
+    subject: Annotated[Claims, Depends(step_up_for(Sensitive.MAKE_API_KEY))],
+    services: ServicesDep,
 ) -> Response:
     """Make a key for a program of one's own. It can do what its scopes say and no more."""
     command = command_key(subject.user_id, CREATE, key)
@@ -184,6 +189,7 @@ async def create_service_key(
     service_id: UUID, body: CreateApiKey, key: KeyHeader, subject: Admin, services: ServicesDep
 ) -> Response:
     """Make a key for a service."""
+    await check_recent(services, subject, RECENT_MS[Sensitive.MAKE_API_KEY])
     await _service(services.pool, str(service_id))
     command = command_key(subject.user_id, CREATE_FOR_SERVICE.format(service_id=service_id), key)
     return await _create(services, subject, str(service_id), body, command)

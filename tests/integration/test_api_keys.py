@@ -175,3 +175,12 @@ async def test_what_is_done_with_keys_is_audited(api: Api) -> None:
         "select action from audit.entries where action like 'api-key.%' order by entry_id"
     )
     assert [row[0] for row in rows] == ["api-key.created", "api-key.revoked"]
+
+
+async def test_making_a_key_wants_a_recent_proof(api: Api) -> None:
+    tick(api, 6 * 60_000)
+    late = await create(api, expires_at_ms=NOW_MS + 2 * DAY_MS)
+    assert_problem(late, 403, "step-up-required")
+    assert await api.pool.fetchval("select count(*) from users.api_keys") == 0
+    await api.sign_in("mira")
+    assert (await create(api, expires_at_ms=NOW_MS + 2 * DAY_MS)).status_code == 201
