@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
 from messages.keys import derive_key
 from storage.objects import ObjectStore
+from storage.throttle import Attempts, LocalAttempts
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from storage.database import Pool
 
 MIB = 1024 * 1024
+
+
+def _attempts_here() -> Attempts:
+    return LocalAttempts(lambda: time.monotonic_ns() // 1_000_000)
 
 
 class EntityHandle(Protocol):
@@ -88,7 +94,7 @@ class Services:
     clock: epoch milliseconds.  new_id: a fresh UUID string.  handles: by entity kind name.
     vault: seals secrets that are stored.  relying_party: whom passkeys are shown to.
     reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
-    limiter: of how often one may ask; without one, there is no limit.
+    limiter: of how often one may ask; without one, there is no limit.  attempts: at secrets.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -108,6 +114,7 @@ class Services:
     redis: redis.asyncio.Redis | None = None
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
+    attempts: Attempts = field(default_factory=_attempts_here)
     handles: Mapping[str, EntityHandle] = field(default_factory=dict)
     health_checks: Sequence[HealthCheck] = ()
     scrapers: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)

@@ -9,7 +9,9 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from api.doors import client_address
 from api.services import Services
+from api.throttle import remember_device
 from domain import users_sessions as domain
 from integrations.devices import device_label
 from integrations.tokens import Claims, Grant
@@ -48,7 +50,7 @@ async def start_session(
         raise UserNotFound
     session_id, now_ms = services.new_id(), services.clock()
     device = await asyncio.to_thread(device_label, request.headers.get("user-agent", ""))
-    address = request.client.host if request.client else ""
+    address = client_address(request)
     session = sessions.NewSession(
         session_id=session_id,
         user_id=user_id,
@@ -69,6 +71,7 @@ async def start_session(
             at_ms=now_ms,
             detail={"methods": " ".join(methods)},
         )
+    remember_device(services, request, user_id)
     return _signed_in(services, Grant(user_id, session_id, (user.role,), methods, now_ms), now_ms)
 
 

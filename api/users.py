@@ -16,6 +16,7 @@ from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
 from api.signing_in import Method, Session, first_factor_passed
+from api.throttle import attempt as attempt_at
 from domain import users as domain
 from messages.envelope import Event, event_of_fact
 from messages.errors import Overloaded
@@ -126,8 +127,12 @@ async def create_session(body: SignIn, request: Request, services: ServicesDep) 
     found = await storage.find_credentials(services.pool, _safe(body.username))
     password = domain.normal_password(body.password)
     stored = found.password_hash if found else None
-    right = await services.passwords.verify(stored, password)
-    if not right or found is None:
+
+    async def is_right() -> bool:
+        return await services.passwords.verify(stored, password) and found is not None
+
+    user_id = found.user_id if found else None
+    if not await attempt_at(services, request, body.username, is_right, user_id) or found is None:
         raise WrongCredentials
     await _renew_hash(services, found, password)
     return await first_factor_passed(services, request, found.user_id, Method.PASSWORD)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import redis.asyncio as redis_asyncio
+
 from api.doors import DoorSettings
 from api.rate_limits import Limiter
 from deployments.settings import Settings
 from domain.client_address import parse_networks
 from domain.rate_limits import LIMITS, changed
-from storage.rate_limits import LocalRates, RedisRates, SteadyRates, open_client
+from storage.rate_limits import LocalRates, RedisRates, SteadyRates
+from storage.throttle import Attempts, LocalAttempts, RedisAttempts, SteadyAttempts
 
 
 def door_settings(settings: Settings) -> DoorSettings:
@@ -22,17 +25,17 @@ def door_settings(settings: Settings) -> DoorSettings:
     )
 
 
-def open_limiter(settings: Settings) -> Limiter | None:
+def open_limiter(settings: Settings, client: redis_asyncio.Redis) -> Limiter | None:
     """The limiter, if there are limits. Redis need not answer."""
     if settings.rate_limiting == "off":
         return None
-    return Limiter(
-        SteadyRates(
-            RedisRates(open_client(settings.redis_url)), LocalRates(_now_us), time.monotonic
-        ),
-        time.monotonic,
-        changed(LIMITS, settings.rate_limits),
-    )
+    rates = SteadyRates(RedisRates(client), LocalRates(_now_us), time.monotonic)
+    return Limiter(rates, time.monotonic, changed(LIMITS, settings.rate_limits))
+
+
+def open_attempts(client: redis_asyncio.Redis) -> Attempts:
+    """Where attempts at secrets are counted. Redis need not answer."""
+    return SteadyAttempts(RedisAttempts(client), LocalAttempts(lambda: _now_us() // 1_000))
 
 
 def _now_us() -> int:

@@ -17,7 +17,7 @@ from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
 from deployments.composition.common import now_ms, open_handles, open_tokens
-from deployments.composition.doors import door_settings, open_limiter
+from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
 from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
@@ -29,6 +29,7 @@ from integrations.tokens import load_secret
 from storage.bus import BusLags
 from storage.database import Pool, open_pool
 from storage.objects import ObjectStore, open_objects
+from storage.rate_limits import open_client
 
 POOL_SIZE = 10
 PROBE_SECONDS = 1.5
@@ -39,6 +40,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     folder = settings.folder
     pool = await open_pool(settings.postgres_url, max_size=POOL_SIZE, application_name="gateway")
     redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5)
+    counters = open_client(settings.redis_url)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
     metrics = HandleMetrics()
     uploads = folder / "uploads"
@@ -64,7 +66,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         reward_policy=reward_policy(settings),
         key_versions=proof_keys.versions(settings),
         redis=redis,
-        limiter=open_limiter(settings),
+        limiter=open_limiter(settings, counters),
+        attempts=open_attempts(counters),
         handles=open_handles(settings, pool, processes, metrics),
         health_checks=(
             *_stores(settings, pool, redis, objects),
