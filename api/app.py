@@ -31,7 +31,11 @@ from api import (
     step_up,
     treasury,
     users,
+    users_analytics,
+    users_follows,
     users_identity,
+    users_people,
+    users_tier,
 )
 from api.access import RouteAccess, declared
 from api.access_matrix import render
@@ -54,6 +58,9 @@ CONTEXTS = (
     step_up,
     users_identity,
     api_keys,
+    users_tier,
+    users_people,
+    users_follows,
     music,
     listening,
     rewards,
@@ -66,6 +73,7 @@ CONTEXTS = (
     market_candles,
     treasury,
     audit,
+    users_analytics,
     health,
     docs,
 )

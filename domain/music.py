@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import msgspec
 
+from domain.text import clean_line
 from messages.music import BadArtistName, BadTitle, SongLimitReached
 
 
@@ -29,13 +28,11 @@ class MusicPolicy(msgspec.Struct, frozen=True):
 
 
 POLICY = MusicPolicy()
-# General categories that no name needs: controls, surrogates, private use, unassigned, separators.
-_HIDDEN = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def clean_title(raw: str, policy: MusicPolicy = POLICY) -> str:
     """A song's title in normal form. Raises BadTitle."""
-    title = _clean(raw, policy.max_title_chars)
+    title = clean_line(raw, policy.max_title_chars)
     if title is None:
         raise BadTitle(longest=policy.max_title_chars)
     return title
@@ -43,7 +40,7 @@ def clean_title(raw: str, policy: MusicPolicy = POLICY) -> str:
 
 def clean_artist_name(raw: str, policy: MusicPolicy = POLICY) -> str:
     """An artist's name in normal form. Raises BadArtistName."""
-    name = _clean(raw, policy.max_artist_name_chars)
+    name = clean_line(raw, policy.max_artist_name_chars)
     if name is None:
         raise BadArtistName(longest=policy.max_artist_name_chars)
     return name
@@ -53,12 +50,3 @@ def check_song_count(published: int, policy: MusicPolicy = POLICY) -> None:
     """Whether an artist with `published` songs may publish another. Raises SongLimitReached."""
     if published >= policy.max_songs_per_artist:
         raise SongLimitReached(limit=policy.max_songs_per_artist)
-
-
-def _clean(raw: str, longest: int) -> str | None:
-    """NFC, single inner spaces, none outside; None if nothing visible is left or it is too long."""
-    if any(unicodedata.category(c) in _HIDDEN and c not in "\t\n\r" for c in raw):
-        return None
-    text = " ".join(unicodedata.normalize("NFC", raw).split())
-    visible = any(unicodedata.category(c)[0] in "LNPS" for c in text)
-    return text if visible and len(text) <= longest else None

@@ -36,6 +36,12 @@ class ArtistRequired(Forbidden):
     code = "artist-required"
 
 
+class ArtistNotFound(NotFound):
+    """There is no such artist."""
+
+    code = "artist-not-found"
+
+
 class SongNotFound(NotFound):
     """There is no such song."""
 

@@ -13,6 +13,7 @@ insert into music.artists (artist_id, user_id, name, created_at_ms) values ($1, 
 on conflict (user_id) do nothing returning true"""
 _ARTIST_COLUMNS = "artist_id::text, user_id::text, name, songs, created_at_ms"
 _ARTIST_OF_USER = f"select {_ARTIST_COLUMNS} from music.artists where user_id = $1"  # noqa: S608
+_ARTIST_EXISTS = "select exists (select from music.artists where artist_id = $1)"
 _COUNT_SONG = "update music.artists set songs = songs + 1 where artist_id = $1 returning songs"
 _ADD_SONG = """
 insert into music.songs
@@ -77,6 +78,11 @@ async def artist_of_user(connection: Connection | Pool, user_id: str) -> Artist 
     """The user's artist profile, if there is one."""
     row = await connection.fetchrow(_ARTIST_OF_USER, user_id)
     return None if row is None else Artist(**row)
+
+
+async def artist_exists(connection: Connection | Pool, artist_id: str) -> bool:
+    """Whether there is such an artist."""
+    return bool(await connection.fetchval(_ARTIST_EXISTS, artist_id))
 
 
 async def count_song(connection: Connection, artist_id: str) -> int:

@@ -6,7 +6,7 @@ locks the user first, before its transaction writes anything (see `storage/outbo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -25,6 +25,12 @@ update users.users set events = events + $2 where user_id = $1 returning events"
 async def lock(connection: Connection, user_id: str) -> None:
     """Be the only one to change this user until the transaction ends. Before its first write."""
     await connection.execute(_LOCK, user_id)
+
+
+async def lock_all(connection: Connection, user_ids: Iterable[str]) -> None:
+    """Lock several users. In one order everywhere, so that no two transactions wait in a circle."""
+    for user_id in sorted(set(user_ids)):
+        await lock(connection, user_id)
 
 
 async def tell(

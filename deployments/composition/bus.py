@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
+from actors.user_activity import UserActivityHandler
 from bus.jobs import Job
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
@@ -33,7 +34,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         name,
         store,
         RedisStream(settings.redis_url),
-        [RewardListenHandler(handles)],
+        [RewardListenHandler(handles), UserActivityHandler(now_ms)],
         STREAMS,
         now_ms,
         registry=registry,

@@ -18,13 +18,14 @@ from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users_external import ExternalEvent, Provider
+from messages.users_people import FollowKind, PeopleEvent
 
 FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [ExternalEvent],
+    "users": [ExternalEvent, PeopleEvent],
 }
 KINDS = {
     (context, kind): union
@@ -41,6 +42,7 @@ TYPED: dict[object, object] = {
     Provider: Provider.APPLE,
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
+    FollowKind: FollowKind.ARTIST,
     orders.Side: orders.Side.SELL,
     orders.Phase: orders.Phase.HALTED,
     orders.OrderStatus: orders.OrderStatus.CANCELLED,
