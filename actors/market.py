@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from actors.runtime.kind import Applied, Asked, EntityKind, Told
 from domain.decision import Decision
-from domain.market import market
+from domain.market import gathering, market
+from domain.market.gathering import Gathering
 from domain.market.orders import Funded
 from domain.market.state import Market, StoredMarket, initial, restored, stored
 from domain.market.telling import subject, together
@@ -26,7 +27,7 @@ from messages.market import (
     MarketEvent,
 )
 from messages.market.accounts import PURPOSE_HOLD, PURPOSE_RELEASE, STREAM, book_channel
-from messages.market.orders import GetBook
+from messages.market.orders import CancelOrder, GetBook
 from messages.users import user_channel
 from storage import market_candles as candles_storage
 from storage import market_issues as issues_storage
@@ -48,6 +49,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     snapshot_every: ClassVar[int] = 10_000  # some 3,000 orders: a fifth of a second to redo
     decides_ahead: ClassVar[bool] = True
     netted: ClassVar[frozenset[str]] = frozenset({PURPOSE_HOLD, PURPOSE_RELEASE})
+    gathered: ClassVar[frozenset[type]] = gathering.COMMANDS
 
     def __init__(self, policy: MarketPolicy) -> None:
         self._policy = policy
@@ -81,6 +83,12 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
         self, state: Market, command: MarketCommand, now_ms: int
     ) -> tuple[LedgerTransaction, ...]:
         return market.reserve(self._policy, state, command, now_ms)
+
+    def gather(self, state: Market, now_ms: int) -> Gathering | None:
+        return gathering.gathering(self._policy, state, now_ms)
+
+    def needs(self, state: Market, asked: Funded | CancelOrder) -> tuple[str, int] | None:
+        return gathering.needs(state, asked)
 
     def reminded(self, name: str, due_at_ms: int) -> MarketCommand:
         return market.reminded(name, due_at_ms)

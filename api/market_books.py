@@ -216,7 +216,7 @@ async def get_journal(
         capacity=row.capacity,
         tick_minor=row.tick_minor,
         entries=entries,
-        next_after=entries[-1].number if len(entries) == limit else None,
+        next_after=entries[-1].number if entries and entries[-1].number < row.number else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
+from domain.market.advance import TradesMet
 from domain.market.candles import Candle, Print, Step
 from messages.market import MarketEvent
 from messages.market.orders import BookChanged
@@ -47,7 +48,7 @@ where issue_id = $1 and step_ms = $2 and start_ms >= $3 and start_ms < $4
 order by start_ms desc limit $5"""
 
 
-async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
+async def write(connection: Connection, events: Sequence[MarketEvent | TradesMet]) -> None:
     """Add the trades of a batch of facts, in the batch's transaction."""
     trades = [
         Print(event.issue_id, trade.trade_id, trade.price_minor, trade.shares, event.at_ms)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
+from domain.market.advance import TradesMet
 from messages.market import (
     HoldingChanged,
     IssueActivated,
@@ -24,7 +26,7 @@ from messages.market import (
     SharesUnlocked,
     SharesWereLocked,
 )
-from messages.market.orders import BookAdvanced, BookChanged, OrderChanged
+from messages.market.orders import BookAdvanced, BookChanged, OrderChanged, OrdersAdvanced
 from storage.database import Connection, Pool
 from storage.rows import execute_rows
 
@@ -223,7 +225,7 @@ class PaymentRow(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-_OF_ORDERS = frozenset({BookAdvanced, BookChanged, OrderChanged})
+_OF_ORDERS = frozenset({BookAdvanced, OrdersAdvanced, TradesMet, BookChanged, OrderChanged})
 
 
 class _Change(msgspec.Struct):
@@ -236,10 +238,10 @@ class _Change(msgspec.Struct):
     activated_at_ms: int | None = None
 
 
-async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
+async def write(connection: Connection, events: Sequence[MarketEvent | TradesMet]) -> None:
     """Bring the tables up to a batch of facts, in the batch's transaction."""
     # Most facts of a busy market are of its orders: they are looked at once.
-    facts = [event for event in events if type(event) not in _OF_ORDERS]
+    facts = cast("list[MarketEvent]", [event for event in events if type(event) not in _OF_ORDERS])
     if facts:
         await _write_issues(connection, facts)
         await _write_shares(connection, facts)

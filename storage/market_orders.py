@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from domain.market.advance import TradesMet
 from domain.market.entries import entry
 from messages.market import MarketEvent
 from messages.market.orders import (
@@ -16,8 +17,8 @@ from messages.market.orders import (
     BookOpened,
     EndReason,
     OrderChanged,
+    OrdersAdvanced,
     OrderStatus,
-    Output,
     Phase,
     Side,
 )
@@ -97,10 +98,20 @@ NEWEST_TRADES = """
 select trade_id, price_minor, shares, side, order_id, maker_order_id, at_ms from market.trades
 where issue_id = $1 and trade_id < $2
 order by trade_id desc limit $3"""
+# The first always, then as many as are no more than so many bytes with it.
 ENTRIES = """
-select number, at_ms, entry, chain from market.book_entries
-where issue_id = $1 and number > $2
-order by number limit $3"""
+select number, at_ms, entry, chain
+from (
+    select number, at_ms, entry, chain,
+        sum(octet_length(entry)) over (order by number) - octet_length(entry) as before
+    from (
+        select number, at_ms, entry, chain from market.book_entries
+        where issue_id = $1 and number > $2
+        order by number limit $3
+    ) next
+) page
+where before < $4
+order by number"""
 TRADED = """
 select count(*), coalesce(sum(shares), 0)::bigint, coalesce(sum(shares * price_minor), 0)::bigint
 from market.trades where issue_id = $1"""
@@ -125,6 +136,7 @@ ALL_BOOKS = f"select {_BOOK} order by b.issue_id"
 
 FIRST_ORDERS = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff", 2**63 - 1)
 FIRST_TRADES = 2**63 - 1
+PAGE_BYTES = 1 << 20  # of a book's journal, or one entry
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -205,7 +217,7 @@ class _BookChange(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
+async def write(connection: Connection, events: Sequence[MarketEvent | TradesMet]) -> None:
     """Bring books, orders and trades up to a batch of facts, in the batch's transaction."""
     opened = [
         (e.issue_id, e.max_price, e.capacity, e.at_ms) for e in events if type(e) is BookOpened
@@ -214,14 +226,21 @@ async def write(connection: Connection, events: Sequence[MarketEvent]) -> None:
     books: dict[str, _BookChange] = defaultdict(_BookChange)
     orders: dict[tuple[str, int], OrderChanged] = {}
     entries, trades = [], []
-    met: dict[str, deque[Output]] = defaultdict(deque)
+    met: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
     for event in events:
         if type(event) is OrderChanged:
             orders[event.issue_id, event.order_id] = event
         elif type(event) is BookAdvanced:
             entries.append(_entry(event))
             _advance(books[event.issue_id], event)
-            met[event.issue_id].extend(o for o in event.outputs if o.kind == "trade")
+            met[event.issue_id].extend(
+                (o.order_id, o.maker_order_id) for o in event.outputs if o.kind == "trade"
+            )
+        elif type(event) is OrdersAdvanced:
+            entries.append((event.issue_id, event.number, event.at_ms, event.text, event.chain))
+            _advance(books[event.issue_id], event)
+        elif type(event) is TradesMet:
+            met[event.issue_id].extend(event.orders)
         elif type(event) is BookChanged:
             trades += _trades(event, met[event.issue_id])
             _show(books[event.issue_id], event)
@@ -238,7 +257,7 @@ def _entry(event: BookAdvanced) -> tuple[object, ...]:
     return event.issue_id, event.number, event.at_ms, text, event.chain
 
 
-def _advance(change: _BookChange, event: BookAdvanced) -> None:
+def _advance(change: _BookChange, event: BookAdvanced | OrdersAdvanced) -> None:
     change.number, change.chain = event.number, event.chain
     change.phase, change.until_ms = event.phase, event.until_ms
 
@@ -249,11 +268,11 @@ def _show(change: _BookChange, event: BookChanged) -> None:
         change.last_minor, change.last_at_ms = event.trades[-1].price_minor, event.at_ms
 
 
-def _trades(event: BookChanged, met: deque[Output]) -> list[tuple[object, ...]]:
+def _trades(event: BookChanged, met: deque[tuple[int, int]]) -> list[tuple[object, ...]]:
     """A book tells of its trades in the order in which its journal has them."""
     rows: list[tuple[object, ...]] = []
     for trade in event.trades:
-        output = met.popleft()
+        order_id, maker_order_id = met.popleft()
         rows.append(
             (
                 event.issue_id,
@@ -261,8 +280,8 @@ def _trades(event: BookChanged, met: deque[Output]) -> list[tuple[object, ...]]:
                 trade.price_minor,
                 trade.shares,
                 trade.side,
-                output.order_id,
-                output.maker_order_id,
+                order_id,
+                maker_order_id,
                 event.at_ms,
             )
         )
@@ -311,8 +330,9 @@ async def newest_trades(pool: Pool, issue_id: str, before: int, limit: int) -> l
 async def entries(
     connection: Connection | Pool, issue_id: str, after: int, limit: int
 ) -> list[EntryRow]:
-    """The entries of a book's journal above a number."""
-    return [EntryRow(*row) for row in await connection.fetch(ENTRIES, issue_id, after, limit)]
+    """The entries of a book's journal above a number: up to `limit`, and some PAGE_BYTES."""
+    rows = await connection.fetch(ENTRIES, issue_id, after, limit, PAGE_BYTES)
+    return [EntryRow(*row) for row in rows]
 
 
 async def all_books(connection: Connection) -> list[BookRow]:

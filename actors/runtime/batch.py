@@ -11,11 +11,11 @@ from typing import Any
 
 import structlog
 
-from actors.runtime.codec import Codec, encode, error_answer, fingerprint
+from actors.runtime.codec import encode, error_answer, fingerprint
 from actors.runtime.entities import Entity, LiveEntities
-from actors.runtime.kind import Applied, EntityKind, Told
+from actors.runtime.kind import Applied, EntityKind, Gathering, Told
 from actors.runtime.mail import Item
-from domain.decision import Decision, Remind
+from domain.decision import Decision, Forget, Remind
 from messages.envelope import Answer, Event, event_of_fact
 from messages.errors import Refusal, VibeStreamError
 from messages.keys import derive_id
@@ -24,6 +24,7 @@ from storage.journal import JournalRow, SnapshotRow, Writes
 
 logger = structlog.get_logger(__name__)
 
+GATHERING_FAILED = "gathering-failed"
 Reserves = dict[int, tuple[LedgerTransaction, ...]]  # by the identity of the item
 
 INTERNAL = Answer(code=VibeStreamError.code, detail="The engine failed on this command.")
@@ -38,20 +39,40 @@ class Redo(Exception):  # noqa: N818 - not an error
         self.reason = reason
 
 
+class _Open:
+    """A gathering that takes commands. row: of its last command in the journal."""
+
+    __slots__ = ("entity", "gathering", "item", "part", "row")
+
+    def __init__(self, entity: Entity, gathering: Gathering[Any], item: Item) -> None:
+        self.entity = entity
+        self.gathering = gathering
+        self.item = item
+        self.part = encode([gathering.part])
+        self.row = -1
+
+
 class Batch:
     """A batch that is being decided, and what came of it.
 
     staged: answers that hold once everything is committed.  reserves, transactions: for the ledger,
-    each with its command.  failed_timers: whose entity failed on them, to be tried later.
+    each with its command.  netted: purposes whose transfers are posted as sums.
     """
 
     def __init__(
-        self, kind: EntityKind[Any, Any, Any], codec: Codec, live: LiveEntities, now_ms: int
+        self,
+        kind: EntityKind[Any, Any, Any],
+        live: LiveEntities,
+        now_ms: int,
+        netted: frozenset[str] = frozenset(),
     ) -> None:
         self._kind = kind
-        self._codec = codec
         self._live = live
         self._now_ms = now_ms
+        self.netted = netted
+        self.gathered = kind.gathered if netted else frozenset()
+        self._open: dict[str, _Open] = {}
+        self._posts = 0  # to the ledger, as far as that is not netted
         self._projects = type(kind).project is not EntityKind.project
         self._merges = type(kind).merged is not EntityKind.merged
         self._told: list[Told] = []
@@ -77,9 +98,17 @@ class Batch:
     def decide(self, items: Sequence[Item], reserves: Reserves, max_transactions: int) -> None:
         """Decide commands in order, all or those before the ledger's limit. Raises Redo."""
         for item in items:
-            if len(self.transactions) + len(self.reserves) >= max_transactions:
+            if self._posts >= max_transactions:
                 break
+            if type(item.command) in self.gathered and self._gather(item):
+                continue
+            self._close(item.entity_id)
             self._decide_one(item, reserves)
+
+    def end(self) -> None:
+        """All commands that it will have are decided. Raises Redo."""
+        for entity_id in list(self._open):
+            self._close(entity_id)
         self.public += map(self._publish, self._kind.merged(self._told) if self._told else ())
         self._snapshot()
 
@@ -125,7 +154,9 @@ class Batch:
         if decision is not None and (decision.events or decision.timers):
             self._apply(entity, item, decision, answer, events)
             if decision.events:
-                self.reserves += [(item, reserve) for reserve in reserves.get(id(item), ())]
+                for reserve in reserves.get(id(item), ()):
+                    self.reserves.append((item, reserve))
+                    self._posts += reserve.purpose not in self.netted
         if item.timer is not None:
             self.finish_timer(item)
 
@@ -145,9 +176,81 @@ class Batch:
             )
             self._evolve(entity, item, decision.events)
             self.writes.journal.append(row)
-        for transaction in decision.transactions:
+        self._post(item, decision.transactions)
+        self._set(entity, decision.timers)
+
+    # --- commands that are decided together -------------------------------------------------------
+
+    def _gather(self, item: Item) -> bool:
+        """Decide a command with those before it; False if it has to be by itself."""
+        entity_id = item.entity_id
+        found = self._open.get(entity_id)
+        if found is None:
+            entity = self._live.use(entity_id, self._now_ms)
+            gathering = self._kind.gather(entity.state, self._now_ms)
+            if gathering is None:
+                return False
+            found = self._open[entity_id] = _Open(entity, gathering, item)
+            self.touched[entity_id] = entity
+            self.partitions.add(entity.partition)
+        gathering, entity = found.gathering, found.entity
+        before = gathering.transactions
+        try:
+            asked = item.command if item.prepared is None else item.prepared
+            answer = Answer(encode(gathering.take(asked)))
+        except Refusal as refusal:
+            self.staged.append((item, error_answer(refusal)))
+            return True
+        except Exception as error:
+            self._log_failure("gather", item)
+            raise Redo(GATHERING_FAILED) from error
+        self.staged.append((item, answer))
+        entity.sequence += 1
+        found.item, found.row = item, len(self.writes.journal)
+        self.writes.journal.append(
+            JournalRow(
+                entity_id,
+                entity.sequence,
+                entity.partition,
+                fingerprint(entity_id, item.body),
+                item.key,
+                answer.body,
+                found.part,
+            )
+        )
+        self._posts += gathering.transactions - before
+        if gathering.is_full:
+            self._close(entity_id)
+        return True
+
+    def _close(self, entity_id: str) -> None:
+        """What was gathered of an entity is all that there will be."""
+        found = self._open.pop(entity_id, None)
+        if found is None or found.gathering.is_empty:
+            return
+        entity, item, journal = found.entity, found.item, self.writes.journal
+        self._posts -= found.gathering.transactions
+        try:
+            made = found.gathering.finish()
+            events = encode([found.gathering.part, made.fact])
+        except Exception as error:
+            self._log_failure("gather", item)
+            raise Redo(GATHERING_FAILED) from error
+        entity.sequence += 1
+        journal[found.row] = journal[found.row]._replace(events=events)
+        self._post(item, made.transactions)
+        self._set(entity, made.timers)
+        self._show(entity, made.fact)
+        for place, event in enumerate(made.told, 1):
+            self._show(entity, event, place)
+
+    def _post(self, item: Item, transactions: Sequence[LedgerTransaction]) -> None:
+        for transaction in transactions:
             self.transactions.append((item, transaction))
-        for timer in decision.timers:
+            self._posts += transaction.purpose not in self.netted
+
+    def _set(self, entity: Entity, timers: Sequence[Remind | Forget]) -> None:
+        for timer in timers:
             place = (entity.entity_id, timer.name)
             self.writes.remind.pop(place, None)
             self.writes.forget.pop(place, None)
@@ -158,20 +261,23 @@ class Batch:
 
     def _evolve(self, entity: Entity, item: Item, events: Sequence[Any]) -> None:
         self.touched[entity.entity_id] = entity
-        public, state, sequence = self._kind.public, entity.state, entity.sequence
         try:
             for event in events:
-                state = self._kind.evolve(state, event)
-                sequence += 1
-                if type(event) in public:
-                    self._tell(Told(entity.entity_id, sequence, event))
-                if self._projects:
-                    self.applied.append(Applied(entity.entity_id, sequence, self._now_ms, event))
+                entity.state = self._kind.evolve(entity.state, event)
+                entity.sequence += 1
+                self._show(entity, event)
         except Exception as error:
             self._log_failure("evolve", item)
             item.settle(INTERNAL)
             raise Redo("evolve-failed") from error
-        entity.state, entity.sequence = state, sequence
+
+    def _show(self, entity: Entity, event: Any, place: int = 0) -> None:
+        """To the projections, and to the world if it may see it."""
+        if type(event) in self._kind.public:
+            self._tell(Told(entity.entity_id, entity.sequence, event, place))
+        if self._projects:
+            applied = Applied(entity.entity_id, entity.sequence, self._now_ms, event)
+            self.applied.append(applied)
 
     def _tell(self, told: Told) -> None:
         if self._merges:
@@ -180,10 +286,11 @@ class Batch:
             self.public.append(self._publish(told))
 
     def _publish(self, told: Told) -> Event:
-        entity_id, sequence, event = told
+        entity_id, sequence, event, place = told
+        parts = (self._kind.name, entity_id, sequence)
         return event_of_fact(
             event,
-            event_id=derive_id(self._kind.name, entity_id, sequence),
+            event_id=derive_id(*parts, place) if place else derive_id(*parts),
             stream=self._kind.stream,
             entity_id=entity_id,
             sequence=sequence,

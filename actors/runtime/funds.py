@@ -6,7 +6,7 @@ on accounts. Reserves come first in that posting, hence no decision of the batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ from storage.database import Connection
 
 logger = structlog.get_logger(__name__)
 
+_NOTHING = ("", 0)
 NOT_COVERED, NET_NOT_COVERED = "insufficient-funds", "net-insufficient-funds"
 
 
@@ -32,52 +33,79 @@ async def affordable(
     kind: EntityKind[Any, Any, Any],
     live: LiveEntities,
     items: Sequence[Item],
-    now_ms: int,
+    batch: Batch,
 ) -> Reserves:
     """The reserves of the commands; those that cannot be afforded now are settled as refused.
 
     Nothing is posted yet, so a command that is refused for another reason leaves no trace. The
-    balances are read without a lock: `post` has the last word.
+    balances are read without a lock: `post` has the last word. What gathered commands need is part
+    of what they come to: it is only seen to here.
     """
     if type(kind).reserve is EntityKind.reserve:
         return {}
     asked: Reserves = {}
+    needed: dict[int, tuple[str, int]] = {}
     for item in items:
         try:
-            state = live.use(item.entity_id, now_ms).state
-            if reserve := kind.reserve(state, item.command, now_ms):
+            state = live.use(item.entity_id, batch.at_ms).state
+            if type(item.command) in batch.gathered:
+                if need := kind.needs(state, item.prepared or item.command):
+                    needed[id(item)] = need
+            elif reserve := kind.reserve(state, item.command, batch.at_ms):
                 asked[id(item)] = reserve
         except Refusal as refusal:
             item.settle(error_answer(refusal))
-    flat = [transaction for reserve in asked.values() for transaction in reserve]
-    if not flat:
-        return {}
-    codes = {posting.account for transaction in flat for posting in transaction.postings}
-    verdicts = settle(await ledger.balances(connection, codes), flat).verdicts
-    by_item = [item for item in items for _ in asked.get(id(item), ())]
-    for item, verdict in zip(by_item, verdicts, strict=True):
-        if verdict is Verdict.INSUFFICIENT:
+    codes = {posting.account for each in asked.values() for one in each for posting in one.postings}
+    codes.update([account for account, _ in needed.values()])
+    if codes:
+        balances = await ledger.balances(connection, codes)
+        for item in _unaffordable(balances, items, asked, needed):
             item.settle(error_answer(InsufficientFunds()))
     return asked
 
 
-async def post(connection: Connection, batch: Batch, netted: frozenset[str]) -> None:
-    """Post what the batch moves, transfers of a purpose in `netted` as their sums.
+def _unaffordable(
+    balances: dict[str, int],
+    items: Sequence[Item],
+    asked: Reserves,
+    needed: Mapping[int, tuple[str, int]],
+) -> list[Item]:
+    """Those that what is asked before them leaves too little for. Changes the balances."""
+    refused = []
+    flat = [transaction for reserve in asked.values() for transaction in reserve]
+    settlement = settle(balances, flat)
+    by_item = [item for item in items for _ in asked.get(id(item), ())]
+    for item, verdict in zip(by_item, settlement.verdicts, strict=True):
+        if verdict is Verdict.INSUFFICIENT:
+            refused.append(item)
+    for account, gain in settlement.deltas.items():
+        balances[account] += gain
+    for item in items if needed else ():
+        account, amount = needed.get(id(item), _NOTHING)
+        if amount > balances.get(account, 0):
+            refused.append(item)
+        elif amount:
+            balances[account] -= amount
+    return refused
+
+
+async def post(connection: Connection, batch: Batch) -> None:
+    """Post what the batch moves, transfers of its `netted` purposes as their sums.
 
     Raises Redo if something of it is refused, with that settled: NOT_COVERED, or NET_NOT_COVERED
     where nobody can say whose part of a sum it was, until they are posted one by one.
     """
-    parts = [*batch.reserves, *batch.transactions]
+    parts, netted = [*batch.reserves, *batch.transactions], batch.netted
     if not parts:
         return
     sums = _net(batch, [each for _, each in parts if each.purpose in netted]) if netted else []
     parts = [part for part in parts if part[1].purpose not in netted]
     transactions = sums + [transaction for _, transaction in parts]
     # Who sells what was bought in this batch needs the trade ahead of the hold, whose sum is first.
-    verdicts = await ledger.post(connection, transactions, batch.at_ms, together=bool(sums))
+    verdicts = await ledger.post(connection, transactions, batch.at_ms, together=bool(netted))
     if Verdict.INSUFFICIENT not in verdicts:
         return
-    if sums:
+    if netted:
         raise Redo(NET_NOT_COVERED)
     refused = [
         item

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
-from domain.decision import Decision
+from domain.decision import Decision, Forget, Remind
 from messages.ledger import LedgerTransaction
 from storage.database import Connection
 
 S = TypeVar("S")  # state: a frozen msgspec.Struct (or a mutable one that only evolve touches)
 C = TypeVar("C")  # command: a tagged union of frozen msgspec.Structs
+C_contra = TypeVar("C_contra", contravariant=True)
 E = TypeVar("E", bound=msgspec.Struct)  # event: a tagged union of frozen msgspec.Structs
 
 
@@ -32,6 +33,7 @@ class Told(NamedTuple):
     entity_id: str
     sequence: int
     event: Any
+    place: int = 0  # of several that follow from one in the journal, from 1 on
 
 
 class Asked(msgspec.Struct, Generic[S, C], frozen=True):
@@ -40,6 +42,49 @@ class Asked(msgspec.Struct, Generic[S, C], frozen=True):
     entity_id: str
     state: S
     command: C
+
+
+class Gathered(Protocol):
+    """What commands that were decided together came to: one fact, and all that follows from it."""
+
+    @property
+    def fact(self) -> Any:
+        """The event that is journalled for all of them."""
+
+    @property
+    def told(self) -> Sequence[Any]:
+        """Events that follow from the fact: projected, published if they are public, not kept."""
+
+    @property
+    def transactions(self) -> Sequence[LedgerTransaction]:
+        """As in a decision, and what the commands need of the ledger among them."""
+
+    @property
+    def timers(self) -> Sequence[Remind | Forget]:
+        """As in a decision."""
+
+
+class Gathering(Protocol[C_contra]):
+    """Commands of one entity that are decided one after the other and make one fact.
+
+    The state is ahead meanwhile (`decides_ahead`). part: the event that each of them journals, with
+    its answer and its key.  transactions: how many there are so far that are not netted.
+    """
+
+    @property
+    def part(self) -> Any: ...
+    @property
+    def transactions(self) -> int: ...
+    @property
+    def is_empty(self) -> bool: ...
+    @property
+    def is_full(self) -> bool: ...
+
+    def take(self, asked: C_contra) -> Any:
+        """Decide a command, or what `prepare` made of it; its answer. A Refusal changes nothing."""
+
+    def finish(self) -> Gathered:
+        """All of them are in. Not asked where it is empty."""
 
 
 class EntityKind(ABC, Generic[S, C, E]):
@@ -53,6 +98,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     partitions: fixed for ever.  snapshot_every: events between two snapshots of an entity.
     netted: purposes of transfers that a batch posts as their sum for each pair of accounts (holds
     of open orders, which the next command may release): the facts say what each one's part was.
+    gathered: command classes that `gather` takes, as long as a batch nets (`netted`).
     decides_ahead: `decide` may change the state to what its events will make of it, `evolve` then
     finds that done; what it refuses it leaves as it was. For states that are costly to copy (an
     order book): when anything goes wrong, the entity is forgotten and rebuilt from its facts.
@@ -69,6 +115,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     partitions: ClassVar[int] = 64
     snapshot_every: ClassVar[int] = 100
     netted: ClassVar[frozenset[str]] = frozenset()
+    gathered: ClassVar[frozenset[type]] = frozenset()
     decides_ahead: ClassVar[bool] = False
 
     @abstractmethod
@@ -123,6 +170,18 @@ class EntityKind(ABC, Generic[S, C, E]):
         batch may come between it and `decide`.
         """
         return ()
+
+    def gather(self, state: S, now_ms: int) -> Gathering[Any] | None:
+        """Where the next commands of the `gathered` classes are decided together, as far as they
+        follow each other. None: one by one."""
+        return None
+
+    def needs(self, state: S, asked: Any) -> tuple[str, int] | None:
+        """What `reserve` is to commands that are gathered: an account and how much of it they take.
+
+        asked: what `prepare` made of the command, or the command.
+        """
+        return None
 
     def reminded(self, name: str, due_at_ms: int) -> C:
         """The command that a due timer becomes. Kinds that set timers override it.

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from actors.runtime import funds
-from actors.runtime.batch import INTERNAL, NOTHING, Batch, Redo
+from actors.runtime.batch import GATHERING_FAILED, INTERNAL, NOTHING, Batch, Redo
 from actors.runtime.codec import Codec, encode, error_answer, fingerprint
 from actors.runtime.connector import Connector
 from actors.runtime.entities import Entity, LiveEntities, rebuild
@@ -32,6 +32,9 @@ from storage import journal, outbox, reminders
 from storage.database import Connection, Pool
 
 logger = structlog.get_logger(__name__)
+
+# After these, nothing is decided or posted together: to see whose part it was that failed.
+_ONE_BY_ONE = frozenset({funds.NET_NOT_COVERED, GATHERING_FAILED})
 
 
 class Lane:
@@ -165,7 +168,7 @@ class Lane:
             try:
                 await self._attempt(pending, netted)
             except Redo as redo:
-                netted = frozenset() if redo.reason == funds.NET_NOT_COVERED else netted
+                netted = frozenset() if redo.reason in _ONE_BY_ONE else netted
                 self._metrics.retries.labels(self._kind.name, redo.reason).inc()
                 self._give_up_after(deadline, pending)
             except Exception as error:  # noqa: BLE001 - each kind of failure has its place below
@@ -184,21 +187,22 @@ class Lane:
         connection = await self._connector.get()
         now_ms = self._clock()
         items = await self._owned.take(connection, items)
-        batch = Batch(self._kind, self._codec, self._live, now_ms)
+        batch = Batch(self._kind, self._live, now_ms, netted)
         items = await self._unknown(connection, items, batch)
         items = await self._loaded(connection, items, now_ms)
         await self._prepare(connection, items, now_ms)
         try:
-            reserves = await funds.affordable(connection, self._kind, self._live, items, now_ms)
+            reserves = await funds.affordable(connection, self._kind, self._live, items, batch)
             batch.decide(unanswered(items), reserves, self._limits.batch_transactions)
+            batch.end()
             if batch.writes:
-                await self._commit(connection, batch, netted)
+                await self._commit(connection, batch)
         except BaseException:
             self._live.forget(batch.touched)
             raise
         batch.commit()
 
-    async def _commit(self, connection: Connection, batch: Batch, netted: frozenset[str]) -> None:
+    async def _commit(self, connection: Connection, batch: Batch) -> None:
         with self._metrics.commit.labels(self._kind.name).time():
             if batch.needs_transaction:
                 async with connection.transaction():
@@ -207,7 +211,7 @@ class Lane:
                     if batch.applied:
                         await self._kind.project(connection, batch.applied)
                     # Last, so that accounts are locked for as short as can be.
-                    await funds.post(connection, batch, netted)
+                    await funds.post(connection, batch)
             else:
                 await self._write(connection, batch)
         if batch.writes.snapshots:

@@ -2,12 +2,13 @@
 
 The same code runs when a command is decided and when its fact is read again: what the book answers,
 whose orders are filled, what the ledger moves and what is told follows from the instructions alone.
+An entry is what one command told the book, or what several did one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import NamedTuple
 
 from domain.market.entries import entry, link, tell
 from domain.market.holders import Holding
@@ -22,8 +23,10 @@ from messages.market.orders import (
     BookChanged,
     EndReason,
     Entered,
+    EntryPart,
     Instruction,
     OrderChanged,
+    OrdersAdvanced,
     OrderView,
     Output,
     Phase,
@@ -38,15 +41,41 @@ _REASONS = {
     "expired": EndReason.EXPIRED,
     "capacity": EndReason.REFUSED,
 }
-Told = BookAdvanced | BookChanged | OrderChanged | HoldingChanged
+
+
+class TradesMet(NamedTuple):
+    """Whose orders the trades of the `BookChanged` that follows were: (order, maker's order) each.
+
+    For the read models: the journal's entry says the same, and the world is not told.
+    """
+
+    issue_id: str
+    orders: tuple[tuple[int, int], ...]
+
+
+Runs = list[tuple[Instruction, tuple[Output, ...]]]
+Consequence = OrderChanged | HoldingChanged | TradesMet | BookChanged
+Told = BookAdvanced | OrderChanged | HoldingChanged | BookChanged
 
 
 class Advance:
-    """See the module. `run` the instructions, then `finish`; nothing may be refused in between,
-    once an instruction was not."""
+    """See the module. `run` the instructions of a command; then it is either the only one, so
+    `finish`, or one of several, so `settle` each and `finish_together`. Nothing may be refused
+    after the first instruction of a command that was not, but all that it told: then `drop` it."""
 
-    def __init__(self, market: Market, now_ms: int, reason: EndReason = EndReason.NONE) -> None:
-        """reason: why what is cancelled in it ends, if the book cannot know."""
+    def __init__(
+        self,
+        market: Market,
+        now_ms: int,
+        reason: EndReason = EndReason.NONE,
+        *,
+        together: bool = False,
+    ) -> None:
+        """reason: why what is cancelled in it ends, if the book cannot know.
+
+        together: for several commands. What they set aside and give back is moved as its sum for
+        each user, with what was asked of the ledger for them.
+        """
         assert market.trading is not None, "a book that was opened"
         self._market = market
         self._trading: Trading = market.trading
@@ -55,16 +84,29 @@ class Advance:
         self._reason = reason
         self._exchange = Exchange(market.issue_id, market.issue.currency)
         self._number = self._trading.number + 1
-        self._runs: list[tuple[Instruction, tuple[Output, ...]]] = []
+        self._together = together
+        # Of the command that is being settled.
+        self._runs: Runs = []
         self._entering: OpenOrder | None = None
         self._is_fresh_sell = False
         self._in_auction = False
+        self._uncrosses = False
+        self._first = 0
+        # Of all of them.
+        self._instructions: list[Instruction] = []
+        self._outputs: list[Output] = []
+        self._parts: list[EntryPart] = []
         self._touched: dict[int, tuple[OpenOrder, EndReason]] = {}
         self._moved: dict[str, Holding] = {}
-        self._seen: list[tuple[Any, ...]] = []  # the orders that changed, as their owners see them
+        self._met: list[tuple[Output, bool]] = []  # trades, and whether an auction made them
         self._trades: list[Trade] = []
         self._back: dict[tuple[str, bool], int] = {}  # to give back, by user and whether shares
         self.transactions: list[LedgerTransaction] = []
+
+    @property
+    def commands(self) -> int:
+        """How many were settled."""
+        return len(self._parts)
 
     def run(self, instruction: Instruction) -> tuple[Output, ...]:
         """Tell the book; what it answers. Nothing else has changed yet."""
@@ -72,29 +114,86 @@ class Advance:
         self._runs.append((instruction, outputs))
         return outputs
 
-    def finish(self, phase: Phase, until_ms: int, entered: Entered | None = None) -> list[Told]:
-        """Everything that follows, done; the facts that tell of it, the entry first."""
-        trading = self._trading
-        changed_phase = (phase, until_ms) != (trading.phase, trading.until_ms)
+    def drop(self) -> None:
+        """The command is refused, and the book as it was: what it told is no part of the entry."""
+        self._runs = []
+
+    def settle(self, entered: Entered | None = None) -> None:
+        """Everything that follows from what a command told, done."""
+        runs, self._runs = self._runs, []
+        self._entering, self._is_fresh_sell, self._first = None, False, 0
         if entered is not None:
-            self._enter(entered)
-        for place, (instruction, outputs) in enumerate(self._runs):
-            self._in_auction = instruction.op == "uncross"
-            is_carried = entered is not None and self._goes_on(place)
+            self._enter(entered, runs)
+        for place, (instruction, outputs) in enumerate(runs, 1):
+            self._in_auction = self._uncrosses = instruction.op == "uncross"
+            goes_on = entered is not None and any(told.op == "new" for told, _ in runs[place:])
             for output in outputs:
-                if is_carried and output.kind == "cancelled" and self._is_entering(output):
+                if goes_on and output.kind == "cancelled" and self._is_entering(output):
                     continue  # what is left of it enters again
                 _HANDLERS[output.kind](self, output)
+            self._instructions.append(instruction)
+            self._outputs += outputs
         self._set_aside()
+        self._parts.append(EntryPart(len(runs), entered))
+
+    def finish(self, phase: Phase, until_ms: int, entered: Entered | None = None) -> list[Told]:
+        """Settle the only command; the facts that tell of it, the entry first."""
+        self.settle(entered)
+        has_new_phase = self._end_entry(phase, until_ms)
+        self._link()
+        fact = BookAdvanced(
+            self._market.issue_id,
+            self._number,
+            self.now_ms,
+            tuple(self._instructions),
+            tuple(self._outputs),
+            self._trading.chain,
+            phase,
+            until_ms,
+            self._reason,
+            entered,
+        )
+        return [fact, *self._orders(), *self._holdings(), *self._book(has_new_phase)]
+
+    def finish_together(
+        self, phase: Phase, until_ms: int
+    ) -> tuple[OrdersAdvanced, list[Consequence]]:
+        """The fact of all commands that were settled, and what else there is to tell of them."""
+        has_new_phase = self._end_entry(phase, until_ms)
+        text = self._link().decode()
+        fact = OrdersAdvanced(
+            self._market.issue_id,
+            self._number,
+            self.now_ms,
+            text,
+            self._trading.chain,
+            phase,
+            until_ms,
+            tuple(self._parts),
+        )
+        told: list[Consequence] = [*self._orders(), *self._holdings()]
+        if self._met:
+            orders = tuple([(o.order_id, o.maker_order_id) for o, _ in self._met])
+            told.append(TradesMet(self._market.issue_id, orders))
+        told += self._book(has_new_phase)
+        return fact, told
+
+    def _end_entry(self, phase: Phase, until_ms: int) -> bool:
+        """Nothing more comes. Whether the phase is another."""
+        trading = self._trading
+        has_new_phase = (phase, until_ms) != (trading.phase, trading.until_ms)
+        self._move_back()
         self._observe(phase)
         trading.phase, trading.until_ms = phase, until_ms
         trading.number = self._number
-        return [
-            self._entry(entered),
-            *self._orders(),
-            *self._holdings(),
-            *self._book(changed_phase),
-        ]
+        return has_new_phase
+
+    def _link(self) -> bytes:
+        """The entry, public as it is; the chain goes on with it."""
+        trading = self._trading
+        body = entry(self._number, self.now_ms, self._instructions, self._outputs)
+        trading.chain = link(trading.chain, body)
+        return body
 
     def _observe(self, phase: Phase) -> None:
         """What the price record is to know: phases, auctions and trades; quotes come later."""
@@ -102,27 +201,26 @@ class Advance:
         was_continuous = self._trading.phase is Phase.CONTINUOUS
         if phase is Phase.CONTINUOUS and not was_continuous:
             prices.resume(now_ms)
-        for instruction, outputs in self._runs:
-            for output in outputs:
-                if output.kind != "trade":
-                    continue
-                if instruction.op == "uncross":
-                    prices.anchor(now_ms, output.price)
-                    self._trading.auctioned = (output.price, now_ms)
-                    self._trading.referred_ms = 0  # bands are around it from now on
-                else:
-                    same = output.owner == output.maker_owner
-                    prices.observe_trade(now_ms, output.price, output.quantity, same_owner=same)
+        for trade, uncrossed in self._met:
+            if uncrossed:
+                prices.anchor(now_ms, trade.price)
+                self._trading.auctioned = (trade.price, now_ms)
+                self._trading.referred_ms = 0  # bands are around it from now on
+            else:
+                same = trade.owner == trade.maker_owner
+                prices.observe_trade(now_ms, trade.price, trade.quantity, same_owner=same)
         if phase is not Phase.CONTINUOUS and was_continuous:
             prices.halt(now_ms)
 
     # --- whose order it is ------------------------------------------------------------------------
 
-    def _enter(self, entered: Entered) -> None:
+    def _enter(self, entered: Entered, runs: Runs) -> None:
+        if self._together and entered.reserved_minor:
+            self._hold(entered.user_id, entered.reserved_minor, is_shares=False)
         if entered.replaces:
             self._reshape(entered)
             return
-        first = [told for told, _ in self._runs if told.op == "new"][-1]
+        first = next(told for told, _ in reversed(runs) if told.op == "new")
         order = OpenOrder(
             entered.order_id,
             entered.user_id,
@@ -149,7 +247,7 @@ class Advance:
             holding.hold(order.left)
             self._is_fresh_sell = True
         self._entering = order
-        self._touched[order.order_id] = (order, EndReason.NONE)
+        self._note(order, EndReason.NONE)
 
     def _reshape(self, entered: Entered) -> None:
         order = self._trading.orders[entered.order_id]
@@ -163,19 +261,21 @@ class Advance:
         elif grows:
             self._moved[order.user_id] = holding
             holding.hold(grows)
-            # Ahead of the trades that may take them.
-            self.transactions.append(
-                self._exchange.hold(order.user_id, grows, self._number, shares=True, part="size")
-            )
+            self._hold_more(order.user_id, grows)
         self._entering = order
-        self._touched[order.order_id] = (order, EndReason.NONE)
+        self._note(order, EndReason.NONE)
+
+    def _hold_more(self, user_id: str, shares: int) -> None:
+        if self._together:
+            self._hold(user_id, shares, is_shares=True)
+            return
+        # Ahead of the trades that may take them.
+        self.transactions.append(
+            self._exchange.hold(user_id, shares, self._number, shares=True, part="size")
+        )
 
     def _is_entering(self, output: Output) -> bool:
         return self._entering is not None and output.order_id == self._entering.order_id
-
-    def _goes_on(self, place: int) -> bool:
-        """Whether what an instruction leaves of the entering order comes in again after it."""
-        return any(later.op == "new" for later, _ in self._runs[place + 1 :])
 
     # --- what the book said -----------------------------------------------------------------------
 
@@ -202,6 +302,7 @@ class Advance:
             self._exchange.trade(trading.last_trade_id, shares, value, buyer, seller)
         )
         price_minor = output.price * trading.tick_minor
+        self._met.append((output, self._uncrosses))
         self._trades.append(Trade(trading.last_trade_id, price_minor, shares, Side(output.side)))
         for order in (taker, maker):
             self._end(order, EndReason.NONE if order.left else EndReason.FILLED)
@@ -272,13 +373,16 @@ class Advance:
             order.held_minor = still
 
     def _set_aside(self) -> None:
-        """What the entering order left in the book, and what others no longer need."""
+        """What the entering order left in the book."""
         order = self._entering
         if order is not None and order.left:
             if order.side is Side.BUY:
                 self._give_back_cash(order)
             elif self._is_fresh_sell:
                 self._hold(order.user_id, order.left, is_shares=True)
+
+    def _move_back(self) -> None:
+        """What is set aside, and what is no longer needed."""
         for (user_id, is_shares), amount in self._back.items():
             if amount:
                 self.transactions.append(
@@ -300,6 +404,10 @@ class Advance:
         if reason:
             assert not order.left, "what is over wants nothing"
             self._trading.remove(order)
+        self._note(order, reason)
+
+    def _note(self, order: OpenOrder, reason: EndReason) -> None:
+        self._first = self._first or order.order_id
         self._touched[order.order_id] = (order, reason)
 
     def _holding(self, user_id: str) -> Holding:
@@ -307,36 +415,20 @@ class Advance:
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _entry(self, entered: Entered | None) -> BookAdvanced:
-        trading = self._trading
-        instructions = tuple(instruction for instruction, _ in self._runs)
-        outputs = tuple(output for _, said in self._runs for output in said)
-        body = entry(self._number, self.now_ms, instructions, outputs)
-        trading.chain = link(trading.chain, body)
-        return BookAdvanced(
-            self._market.issue_id,
-            self._number,
-            self.now_ms,
-            instructions,
-            outputs,
-            trading.chain,
-            trading.phase,
-            trading.until_ms,
-            self._reason,
-            entered,
-        )
-
     def answer(self) -> OrderView | None:
-        """The order that was placed, replaced or cancelled; the first, if several changed."""
-        return OrderView(*self._seen[0]) if self._seen else None
+        """The order that the last command placed, replaced or cancelled; the first, of several."""
+        if not self._first:
+            return None
+        order, reason = self._touched[self._first]
+        fields = order.fields(self._market.issue_id, self._trading.tick_minor, self.now_ms, reason)
+        return OrderView(*fields)
 
     def _orders(self) -> Iterable[OrderChanged]:
-        issue_id, tick = self._market.issue_id, self._trading.tick_minor
-        self._seen = [
-            order.fields(issue_id, tick, self.now_ms, reason)
+        issue_id, tick, now_ms = self._market.issue_id, self._trading.tick_minor, self.now_ms
+        return [
+            OrderChanged(*order.fields(issue_id, tick, now_ms, reason))
             for order, reason in self._touched.values()
         ]
-        return [OrderChanged(*fields) for fields in self._seen]
 
     def _holdings(self) -> Iterable[HoldingChanged]:
         for user_id, holding in self._moved.items():
@@ -379,17 +471,3 @@ _HANDLERS: dict[str, Callable[[Advance, Output], None]] = {
     "decremented": Advance._decremented,
     "triggered": Advance._triggered,
 }
-
-
-def again(market: Market, event: BookAdvanced) -> None:
-    """Make an entry that memory does not have yet. It comes out as it did, or the book is lost."""
-    trading = market.trading
-    assert trading is not None, "a book is opened before it advances"
-    if event.number <= trading.number:
-        return
-    assert event.number == trading.number + 1, "entries follow each other"
-    advance = Advance(market, event.at_ms, event.reason)
-    for instruction in event.instructions:
-        advance.run(instruction)
-    advance.finish(event.phase, event.until_ms, event.entered)
-    assert trading.chain == event.chain, "the same instructions make the same book"

@@ -9,8 +9,8 @@ quantities are whole shares, times are milliseconds; every integer fits 64 bits 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -113,9 +113,13 @@ class Book:
     """One symbol's orders, changed in place; not for two threads at a time.
 
     capacity_orders: how many may rest and wait at once; one more is refused with `capacity`.
+    event: what an event is made as, of the fields of `Event`.
     """
 
-    def __init__(self, capacity_orders: int, max_price: int) -> None:
+    def __init__(
+        self, capacity_orders: int, max_price: int, event: Callable[..., Any] = Event
+    ) -> None:
+        self._made_as = event
         self.max_price = max_price
         self.in_auction = False
         self._market = Market(1, max_price, capacity_orders)
@@ -320,7 +324,7 @@ class Book:
             except BufferError:
                 self._take_buffers(2 * market.needed)
                 continue
-            found += _events(self._event_bytes[: used * _EVENT.size])
+            found += _events(self._made_as, self._event_bytes[: used * _EVENT.size])
             if market.is_done:
                 return found
 
@@ -334,9 +338,9 @@ class Book:
         self._market.give_events(buffer)
 
 
-def _events(memory: memoryview) -> list[Event]:
+def _events(made_as: Callable[..., Any], memory: memoryview) -> list[Any]:
     return [
-        Event(
+        made_as(
             KINDS[kind], SIDES[side], REASONS[reason], price, quantity, order_id, maker_order_id,
             owner, maker_owner,
         )

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from domain.market.book import Book, Event
+from domain.market.book import Book
 from messages.market.orders import Instruction, Output
 
 CHAIN_BYTES = 32
-_TELL: dict[str, Callable[[Any, Any], Iterable[Event]]] = {
+_TELL: dict[str, Callable[[Any, Any], Iterable[Any]]] = {
     "new": lambda book, told: book.submit(
         told.order_id,
         told.side,
@@ -37,9 +37,11 @@ _TELL: dict[str, Callable[[Any, Any], Iterable[Event]]] = {
     "auction": lambda book, told: _collect(book),
 }
 _encode = msgspec.json.Encoder().encode
+Entry = tuple[int, int, tuple[Instruction, ...], tuple[Output, ...]]
+decode = msgspec.json.Decoder(Entry).decode  # what `entry` made. Raises msgspec.DecodeError.
 
 
-def _collect(book: Book) -> Iterable[Event]:
+def _collect(book: Book) -> Iterable[Output]:
     book.set_auction(True)
     return ()
 
@@ -52,8 +54,8 @@ def entry(
 
 
 def tell(book: Book, told: Instruction) -> tuple[Output, ...]:
-    """Have a book do an instruction; its answer."""
-    return tuple([Output(*event) for event in _TELL[told.op](book, told)])
+    """Have a book whose events are Outputs do an instruction; its answer."""
+    return tuple(_TELL[told.op](book, told))
 
 
 def link(chain: bytes, body: bytes) -> bytes:

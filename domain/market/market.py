@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.decision import Decision
-from domain.market import distribution, issues, locks, orders, phases, price_views, sale
+from domain.market import distribution, issues, locks, orders, phases, price_views, retrace, sale
 from domain.market.orders import Funded
 from domain.market.state import Changes, Deciders, Market, Reserves, Timers
 from domain.policy import MarketPolicy
@@ -27,6 +27,7 @@ _CHANGES: Changes = {
     **distribution.CHANGES,
     **orders.CHANGES,
     **phases.CHANGES,
+    **retrace.CHANGES,
 }
 _RESERVES: Reserves = {**sale.RESERVES, **distribution.RESERVES, **orders.RESERVES}
 _TIMERS: Timers = {**locks.TIMERS, **orders.TIMERS}

@@ -26,7 +26,7 @@ from domain.market.trading import OpenOrder, Trading
 from domain.policy import MarketPolicy
 from messages.ledger import LedgerTransaction
 from messages.market import MarketEvent
-from messages.market.order_errors import OrderMoved, OrderNotFound, OutsideBand
+from messages.market.order_errors import BookClosed, OrderMoved, OrderNotFound, OutsideBand
 from messages.market.orders import (
     BookChanged,
     CancelOrder,
@@ -94,20 +94,39 @@ def reserve(
     return (exchange.reserve(command.user_id, command.request_id, amount, now_ms),)
 
 
-def decide(policy: MarketPolicy, market: Market, order: Funded, now_ms: int) -> Outcome:
-    """Place or replace."""
-    if market.trading is not None:
-        refer(market, now_ms)
-    if isinstance(order.command, PlaceOrder):
-        return _place(policy, market, order, now_ms)
-    return _replace(policy, market, order, now_ms)
+Told = tuple[Entered | None, bool]  # whose order it is that was told the book; whether that halts
 
 
-def _place(policy: MarketPolicy, market: Market, order: Funded, now_ms: int) -> Outcome:
+def tell_order(
+    policy: MarketPolicy, market: Market, order: Funded | CancelOrder, advance: Advance
+) -> Told:
+    """Have the book do an order, in an entry that is being made. What it is refused for changes
+    nothing, and `advance` is to drop it."""
+    if type(order) is CancelOrder:
+        return _cancel(market, order, advance)
+    assert isinstance(order, Funded), "what is placed or replaced"
+    refer(market, advance.now_ms)
+    if type(order.command) is PlaceOrder:
+        return _place(policy, market, order, advance)
+    return _replace(policy, market, order, advance)
+
+
+def decide(
+    policy: MarketPolicy, market: Market, order: Funded | CancelOrder, now_ms: int
+) -> Outcome:
+    """Place, replace or cancel, as an entry of its own."""
+    if market.trading is None:
+        raise OrderNotFound(order_id=order.order_id) if type(order) is CancelOrder else BookClosed
+    advance = Advance(market, now_ms)
+    entered, halts = tell_order(policy, market, order, advance)
+    return finish(policy, market, advance, entered=entered, halts=halts)
+
+
+def _place(policy: MarketPolicy, market: Market, order: Funded, advance: Advance) -> Told:
     command = order.command
     assert isinstance(command, PlaceOrder), "what is placed"
     trading, limits = require_open(market), bands(policy, market)
-    check_order(policy, market, command, limits.static, now_ms)
+    check_order(policy, market, command, limits.static, advance.now_ms)
     limit = _clamped(order, limits.static)
     instruction = Instruction(
         "new",
@@ -122,7 +141,6 @@ def _place(policy: MarketPolicy, market: Market, order: Funded, now_ms: int) -> 
         command.display,
         command.expires_at_ms,
     )
-    advance = Advance(market, now_ms)
     halts = _match(trading, advance, instruction, limits.dynamic)
     entered = Entered(
         instruction.order_id,
@@ -133,10 +151,10 @@ def _place(policy: MarketPolicy, market: Market, order: Funded, now_ms: int) -> 
         policy.maker_bps,
         policy.taker_bps,
     )
-    return finish(policy, market, advance, entered=entered, halts=halts)
+    return entered, halts
 
 
-def _replace(policy: MarketPolicy, market: Market, given: Funded, now_ms: int) -> Outcome:
+def _replace(policy: MarketPolicy, market: Market, given: Funded, advance: Advance) -> Told:
     command = given.command
     assert isinstance(command, ReplaceOrder), "what is replaced"
     trading, limits = require_open(market), bands(policy, market)
@@ -164,7 +182,6 @@ def _replace(policy: MarketPolicy, market: Market, given: Funded, now_ms: int) -
         or _meets_outside(trading, order.side, limit, limits.dynamic)
     ):
         raise _outside(limits.dynamic, trading)
-    advance = Advance(market, now_ms)
     outputs = advance.run(instruction)
     refuse(outputs)
     halts = _is_passed(trading, advance, outputs, limits.dynamic)
@@ -178,16 +195,15 @@ def _replace(policy: MarketPolicy, market: Market, given: Funded, now_ms: int) -
         policy.taker_bps,
         replaces=True,
     )
-    return finish(policy, market, advance, entered=entered, halts=halts)
+    return entered, halts
 
 
-def _cancel(policy: MarketPolicy, market: Market, command: CancelOrder, now_ms: int) -> Outcome:
+def _cancel(market: Market, command: CancelOrder, advance: Advance) -> Told:
     order = owned(market, command.user_id, command.order_id)
     assert market.trading is not None, "an order is in a book"
     owner = market.trading.owner(command.user_id)
-    advance = Advance(market, now_ms)
-    advance.run(Instruction("cancel", order_id=order.order_id, owner=owner))
-    return finish(policy, market, advance)
+    advance.run(Instruction("cancel", "", "", "", order.order_id, owner))
+    return None, False
 
 
 def _expire(policy: MarketPolicy, market: Market, command: ExpireOrders, now_ms: int) -> Outcome:
@@ -229,13 +245,20 @@ def finish(
         phase, until_ms = trading.phase, trading.until_ms
     before_ms = trading.until_ms
     facts = advance.finish(phase, until_ms, entered)
+    timers = timers_after(trading, advance, before_ms)
+    return Decision(tuple(facts), advance.answer(), tuple(advance.transactions), timers)
+
+
+def timers_after(trading: Trading, advance: Advance, before_ms: int) -> tuple[Remind | Forget, ...]:
+    """The timers that an entry sets or cancels. before_ms: when the phase was to end before it."""
     timers: list[Remind | Forget] = []
-    if until_ms != before_ms:
+    if trading.until_ms != before_ms:
+        until_ms = trading.until_ms
         timers.append(Remind(PHASE_TIMER, until_ms) if until_ms else Forget(PHASE_TIMER))
     expiry_ms = trading.book.next_expiry_ms() or 0
     if expiry_ms != advance.expiry_ms:
         timers.append(Remind(EXPIRY_TIMER, expiry_ms) if expiry_ms else Forget(EXPIRY_TIMER))
-    return Decision(tuple(facts), advance.answer(), tuple(advance.transactions), tuple(timers))
+    return tuple(timers)
 
 
 # --- matching inside the band ---------------------------------------------------------------------
@@ -328,7 +351,7 @@ def _told(market: Market, event: OrderChanged | BookChanged) -> None:
     """What the entry before it says is done."""
 
 
-DECIDERS: Deciders = {Funded: decide, CancelOrder: _cancel, ExpireOrders: _expire}
+DECIDERS: Deciders = {Funded: decide, CancelOrder: decide, ExpireOrders: _expire}
 RESERVES: Reserves = {PlaceOrder: reserve, ReplaceOrder: reserve}
 TIMERS: Timers = {PHASE_TIMER: EndPhase, EXPIRY_TIMER: ExpireOrders}
 CHANGES: Changes = {OrderChanged: _told, BookChanged: _told}

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from domain.decision import Decision
 from domain.market import issues
-from domain.market.advance import Advance, again
+from domain.market.advance import Advance
 from domain.market.order_rules import TRADED
 from domain.market.orders import COLLECT, Outcome, finish
 from domain.market.references import reference
@@ -16,7 +16,6 @@ from domain.policy import MarketPolicy
 from messages.market import TerminateIssue
 from messages.market.order_errors import BookClosed, BookNotFound, BookOpen, NotHalted
 from messages.market.orders import (
-    BookAdvanced,
     BookOpened,
     BookView,
     CloseTrading,
@@ -167,4 +166,4 @@ DECIDERS: Deciders = {
     EndPhase: _end_phase,
     GetBook: _get,
 }
-CHANGES: Changes = {BookOpened: open_book, BookAdvanced: again}
+CHANGES: Changes = {BookOpened: open_book}

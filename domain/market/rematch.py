@@ -12,10 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from domain.market.book import Book
-from domain.market.entries import CHAIN_BYTES, link, tell
-from messages.market.orders import Instruction, Output
-
-_decode = msgspec.json.Decoder(tuple[int, int, tuple[Instruction, ...], tuple[Output, ...]]).decode
+from domain.market.entries import CHAIN_BYTES, decode, link, tell
+from messages.market.orders import Output
 
 
 class Totals(NamedTuple):
@@ -30,7 +28,7 @@ class Rematch:
     """A book that is made again. After `wrong` was set once, nothing that follows counts."""
 
     def __init__(self, max_price: int, capacity: int) -> None:
-        self.book = Book(capacity, max_price)
+        self.book = Book(capacity, max_price, Output)
         self.number = 0
         self.chain = bytes(CHAIN_BYTES)
         self.totals = Totals(0, 0, 0)
@@ -39,7 +37,7 @@ class Rematch:
     def take(self, text: bytes, chain: bytes) -> bool:
         """Match the next entry; whether it says what the book says, and is chained to the last."""
         try:
-            number, _, instructions, outputs = _decode(text)
+            number, _, instructions, outputs = decode(text)
         except msgspec.DecodeError:
             return self._fail("the entry cannot be read")
         if number != self.number + 1:

@@ -20,6 +20,7 @@ from messages.market.orders import (
     DepthLevel,
     EndReason,
     OrderStatus,
+    Output,
     Phase,
     Side,
 )
@@ -124,7 +125,7 @@ class Trading:
         self.tick_minor = tick_minor
         self.max_price = max_price
         self.capacity = capacity
-        self.book = Book(capacity, max_price)
+        self.book = Book(capacity, max_price, Output)
         self.orders: dict[int, OpenOrder] = {}
         self.owners: list[str] = []
         self.number = 0

@@ -292,6 +292,35 @@ class BookAdvanced(msgspec.Struct, frozen=True, tag=True):
     entered: Entered | None = None
 
 
+class EntryPart(msgspec.Struct, frozen=True, array_like=True):
+    """A command's part in an entry: how many of its instructions, and whose order they are."""
+
+    instructions: int
+    entered: Entered | None = None
+
+
+class OrdersAdvanced(msgspec.Struct, frozen=True, tag=True):
+    """Journal only: an entry of the book's hash chain that several commands made together.
+
+    text: the public entry, JSON, word for word what `chain` was made over.  parts: a command each.
+    """
+
+    issue_id: str
+    number: int
+    at_ms: int
+    text: str
+    chain: bytes
+    phase: Phase
+    until_ms: int
+    parts: tuple[EntryPart, ...]
+
+
+class EntryJoined(msgspec.Struct, frozen=True, tag=True):
+    """Journal only: a command is part of the book's entry `number`; the last of them has it."""
+
+    number: int
+
+
 class BookOpened(msgspec.Struct, frozen=True, tag=True):
     """Public: an issue has a book. Prices are ticks below `max_price`; so many orders fit."""
 
@@ -345,7 +374,9 @@ OrderEntry: TypeAlias = (
     | ExpireOrders
     | GetBook
 )
-OrderFact: TypeAlias = BookOpened | BookAdvanced | BookChanged | OrderChanged
+OrderFact: TypeAlias = (
+    BookOpened | BookAdvanced | OrdersAdvanced | EntryJoined | BookChanged | OrderChanged
+)
 OrderAnswer: TypeAlias = OrderView | BookView
 ORDER_OWNER_EVENTS = (OrderChanged,)
 PUBLIC_ORDER_EVENTS = frozenset({BookOpened, BookChanged, OrderChanged})

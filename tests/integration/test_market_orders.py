@@ -13,10 +13,11 @@ import pytest
 
 from actors.market import MarketKind
 from deployments.commands.books_verified import differences
+from domain.market import gathering, orders
 from domain.market.entries import link
 from domain.market.rematch import Rematch
 from domain.policy import MarketPolicy
-from messages.errors import InsufficientFunds, Refusal
+from messages.errors import InsufficientFunds, Refusal, VibeStreamError
 from messages.keys import derive_id, derive_key
 from messages.market.accounts import available, fees, held
 from messages.market.order_errors import BookHalted
@@ -227,6 +228,30 @@ async def test_timers_end_orders_auctions_and_halts(world: MarketWorld) -> None:
     assert await wrong(world) == []
 
 
+async def test_a_defect_in_one_order_fails_that_one_alone(
+    world: MarketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(world)
+    told, asked = orders.tell_order, [order(ANNE, Side.BUY, n, 240, n) for n in range(1, 8)]
+
+    def failing(policy: Any, market: Any, given: Any, advance: Any) -> Any:
+        found = told(policy, market, given, advance)
+        assert given.command != asked[4], "a defect, once the book was told"
+        return found
+
+    monkeypatch.setattr(gathering, "tell_order", failing)
+    monkeypatch.setattr(orders, "tell_order", failing)
+    answers = await asyncio.gather(*map(world.ask, asked), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [
+        VibeStreamError if number == 4 else OrderView for number in range(7)
+    ]
+    view = await world.ask(GetBook())
+    assert view.orders == 6
+    await world.restart_host()
+    assert await world.ask(GetBook()) == view
+    assert await wrong(world) == []
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_market_under_load_whose_owner_dies_again_and_again(
     world: MarketWorld, seed: int
@@ -251,7 +276,12 @@ async def test_a_market_under_load_whose_owner_dies_again_and_again(
         await world.verify()
     async with world.pool.acquire() as connection:
         assert await sums(connection) == before
-    assert view.number > 60
+    assert view.number > 10
+    assert await storage_orders(world) > 60
+
+
+async def storage_orders(world: MarketWorld) -> int:
+    return int(await world.pool.fetchval("select count(*) from market.orders"))
 
 
 async def attempt(world: MarketWorld, command: Any) -> None:
@@ -321,11 +351,16 @@ async def test_what_is_not_as_it_was_made_is_found(
     assert any(told in line for line in await wrong(world)), await wrong(world)
 
 
-async def test_answers_that_the_book_did_not_give_are_found(world: MarketWorld) -> None:
+async def test_answers_that_the_book_did_not_give_are_found(
+    world: MarketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even with a chain that fits them."""
     await start(world)
     await world.ask(order(ARTIST, Side.SELL, 10, 260))
     again = Rematch(4_096, POLICY.max_book_orders)
+    monkeypatch.setattr(storage, "PAGE_BYTES", 1)
+    assert len(await storage.entries(world.pool, ISSUE, 0, 100)) == 1, "a page ends by its size"
+    monkeypatch.undo()
     for row in await storage.entries(world.pool, ISSUE, 0, 100):
         number, at_ms, instructions, outputs = msgspec.json.decode(row.entry)
         if outputs:

@@ -197,8 +197,9 @@ def item(command: Any, entity_id: str = "a", timer: Timer | None = None) -> Item
 
 
 def decided(*items: Item, most: int = 1_000) -> Batch:
-    batch = Batch(KIND, CODEC, live("a", "b"), 1_000)
+    batch = Batch(KIND, live("a", "b"), 1_000)
     batch.decide(items, {}, most)
+    batch.end()
     return batch
 
 
@@ -247,7 +248,7 @@ def test_a_timer_that_this_batch_changed_is_not_decided() -> None:
 
 def test_a_fact_that_cannot_be_evolved_settles_its_command_and_redoes_the_rest() -> None:
     items = [item(Add(1)), item(Break("evolve"))]
-    batch = Batch(KIND, CODEC, live("a"), 1_000)
+    batch = Batch(KIND, live("a"), 1_000)
     with pytest.raises(Redo):
         batch.decide(items, {}, 1_000)
     assert "a" in batch.touched
@@ -301,8 +302,9 @@ class Recorder(EntityKind[Tape, CounterCommand, CounterEvent]):
 def test_a_kind_that_decides_ahead_is_rebuilt_as_it_was() -> None:
     kind, entities = Recorder(), live("a")
     state = entities.use("a", 0).state = kind.initial("a")
-    batch = Batch(kind, Codec(kind), entities, 1_000)
+    batch = Batch(kind, entities, 1_000)
     batch.decide([item(Add(5)), item(Add(0)), item(Add(7))], {}, 1_000)
+    batch.end()
     assert state.marks == [5, 7]
     rows = [(row.sequence, row.events) for row in batch.writes.journal]
     [snapshot] = batch.writes.snapshots
@@ -313,7 +315,7 @@ def test_a_kind_that_decides_ahead_is_rebuilt_as_it_was() -> None:
 def test_what_failed_ahead_of_its_facts_is_forgotten() -> None:
     kind, entities, items = Recorder(), live("a"), [item(Add(5)), item(Add(-1)), item(Add(7))]
     entities.use("a", 0).state = kind.initial("a")
-    batch = Batch(kind, Codec(kind), entities, 1_000)
+    batch = Batch(kind, entities, 1_000)
     with pytest.raises(Redo):
         batch.decide(items, {}, 1_000)
     assert "a" in batch.touched
@@ -330,9 +332,10 @@ class Terse(Counter):
 
 
 def test_one_event_may_stand_for_those_of_a_batch() -> None:
-    batch = Batch(Terse(), Codec(Terse()), live("a", "b"), 1_000)
+    batch = Batch(Terse(), live("a", "b"), 1_000)
     items = [item(Add(1)), item(Add(2), "b"), item(Add(3))]
     batch.decide(items, {}, 1_000)
+    batch.end()
     told = [(one.entity_id, one.sequence, one.type) for one in batch.public]
     assert told == [("a", 2, "Added"), ("b", 1, "Added")]
     assert len(batch.writes.journal) == 3, "the journal has all of them"
@@ -347,7 +350,7 @@ class Chatty(Counter):
 def test_a_query_that_changes_something_fails() -> None:
     look = item(Add(1))
     look.is_query = True
-    batch = Batch(Chatty(), CODEC, live("a"), 1_000)
+    batch = Batch(Chatty(), live("a"), 1_000)
     batch.decide([look], {}, 1_000)
     batch.commit()
     assert look.answer is not None
