@@ -147,5 +147,11 @@ async def _count(services: Services, found: storage.Passkey, shown: int) -> bool
             await storage.passkey_used(connection, user_id, found.passkey_id, shown, at_ms)
             return True
         await storage.suspect_passkey(connection, user_id, found.passkey_id, at_ms)
-        await tell(connection, user_id, PasskeySuspected(user_id, found.passkey_id, at_ms), at_ms)
+        await tell(
+            connection,
+            user_id,
+            PasskeySuspected(user_id, found.passkey_id, at_ms),
+            at_ms,
+            passkey=found.name,
+        )
         return False

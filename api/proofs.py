@@ -86,7 +86,7 @@ async def check_recovery_code(services: Services, user_id: str, code: str) -> No
         if not await storage.use_recovery_code(connection, user_id, hashes, at_ms):
             raise WrongSecondFactor
         left = (await storage.get_factors(connection, user_id)).recovery_codes
-        await tell(connection, user_id, RecoveryCodeUsed(user_id, left, at_ms), at_ms)
+        await tell(connection, user_id, RecoveryCodeUsed(user_id, left, at_ms), at_ms, left=left)
 
 
 async def _take_code(
@@ -111,6 +111,6 @@ async def _allow(connection: Connection, user_id: str, method: Method, at_ms: in
 async def _tell_of_guessing(
     connection: Connection, user_id: str, method: Method, failures: int, at_ms: int
 ) -> None:
-    if failures >= domain.POLICY.free_failures:
+    if failures % domain.POLICY.free_failures == 0:
         until_ms = domain.may_guess_at(failures, at_ms)
         await tell(connection, user_id, GuessingSeen(user_id, method, until_ms, at_ms), at_ms)

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from api import pending_sign_ins
 from api.doors import client_address
+from api.openapi import Responses
+from api.pending_sign_ins import SecondFactorRequired
 from api.services import Services
 from api.throttle import remember_device
 from domain import users_sessions as domain
@@ -17,11 +21,24 @@ from integrations.devices import device_label
 from integrations.tokens import Claims, Grant
 from messages.users import UserNotFound
 from messages.users_sessions import Method, SessionEnded
-from storage import audit
+from storage import audit, users_factors
 from storage import users as storage
 from storage import users_sessions as sessions
 
-__all__ = ["Method", "Session", "first_factor_passed", "renew_session", "start_session"]
+__all__ = [
+    "SECOND_FACTOR",
+    "Method",
+    "Session",
+    "first_factor_passed",
+    "renew_session",
+    "sign_in_answer",
+    "start_session",
+]
+
+# What a route that ends in `sign_in_answer` declares beside its 201.
+SECOND_FACTOR: Responses = {
+    200: {"model": SecondFactorRequired, "description": SecondFactorRequired.__doc__}
+}
 
 
 class Session(BaseModel):
@@ -36,9 +53,19 @@ class Session(BaseModel):
 
 async def first_factor_passed(
     services: Services, request: Request, user_id: str, method: Method
-) -> Session:
+) -> Session | SecondFactorRequired:
     """The user proved `method`: a session, unless the account asks for more."""
+    factors = await users_factors.get_factors(services.pool, user_id)
+    if factors.any:
+        return await pending_sign_ins.begin(services, request, user_id, method, factors)
     return await start_session(services, request, user_id, (method,))
+
+
+def sign_in_answer(found: Session | SecondFactorRequired) -> Session | JSONResponse:
+    """The same, as a route with status 201 and `SECOND_FACTOR` answers it."""
+    if isinstance(found, Session):
+        return found
+    return JSONResponse(found.model_dump(mode="json"))
 
 
 async def start_session(

@@ -15,7 +15,13 @@ from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, re
 from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
-from api.signing_in import Method, Session, first_factor_passed
+from api.signing_in import (
+    SECOND_FACTOR,
+    Method,
+    Session,
+    first_factor_passed,
+    sign_in_answer,
+)
 from api.throttle import attempt as attempt_at
 from domain import users as domain
 from messages.envelope import Event, event_of_fact
@@ -120,10 +126,21 @@ async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDe
     return await once(services.pool, made, at_ms, 201, change)
 
 
-@router.post("/api/v1/sessions", status_code=201, responses=problems(401))
+@router.post(
+    "/api/v1/sessions",
+    status_code=201,
+    response_model=Session,
+    responses={**SECOND_FACTOR, **problems(401)},
+)
 @public
-async def create_session(body: SignIn, request: Request, services: ServicesDep) -> Session:
-    """Sign in. An unknown name and a wrong password are answered alike, after the same time."""
+async def create_session(
+    body: SignIn, request: Request, services: ServicesDep
+) -> Session | Response:
+    """Sign in. An unknown name and a wrong password are answered alike, after the same time.
+
+    An account with a second factor asks for it, with status 200: go on at
+    `POST /api/v1/sessions/second-factor`.
+    """
     found = await storage.find_credentials(services.pool, _safe(body.username))
     password = domain.normal_password(body.password)
     stored = found.password_hash if found else None
@@ -135,7 +152,8 @@ async def create_session(body: SignIn, request: Request, services: ServicesDep) 
     if not await attempt_at(services, request, body.username, is_right, user_id) or found is None:
         raise WrongCredentials
     await _renew_hash(services, found, password)
-    return await first_factor_passed(services, request, found.user_id, Method.PASSWORD)
+    passed = await first_factor_passed(services, request, found.user_id, Method.PASSWORD)
+    return sign_in_answer(passed)
 
 
 @router.get("/api/v1/users/me", responses=problems(401, 404))

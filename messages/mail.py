@@ -31,6 +31,19 @@ class Template(StrEnum):
     """username"""
     ACCOUNT_DELETED = "account-deleted"
     """username"""
+    TOTP_ADDED = "totp-added"
+    TOTP_REMOVED = "totp-removed"
+    PASSKEY_ADDED = "passkey-added"
+    """passkey: its name"""
+    PASSKEY_REMOVED = "passkey-removed"
+    """passkey"""
+    PASSKEY_SUSPECTED = "passkey-suspected"
+    """passkey"""
+    RECOVERY_CODES_MADE = "recovery-codes-made"
+    """count"""
+    RECOVERY_CODE_USED = "recovery-code-used"
+    """left"""
+    GUESSING_SEEN = "guessing-seen"
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ order by added_at_ms, passkey_id"""  # noqa: S608 - a constant
 _FIND = f"select {_COLUMNS} from users.passkeys where credential_id = $1"  # noqa: S608
 _RENAME = """
 update users.passkeys set name = $3 where user_id = $1 and passkey_id = $2 returning true"""
-_REMOVE = "delete from users.passkeys where user_id = $1 and passkey_id = $2 returning true"
+_REMOVE = "delete from users.passkeys where user_id = $1 and passkey_id = $2 returning name"
 _USED = """
 update users.passkeys set sign_count = $3, used_at_ms = $4
 where user_id = $1 and passkey_id = $2 and suspected_at_ms is null"""
@@ -100,9 +100,10 @@ async def rename_passkey(
     return bool(await connection.fetchval(_RENAME, user_id, passkey_id, name))
 
 
-async def remove_passkey(connection: Connection, user_id: str, passkey_id: str) -> bool:
-    """Whether the user had that passkey, and has it no more."""
-    return bool(await connection.fetchval(_REMOVE, user_id, passkey_id))
+async def remove_passkey(connection: Connection, user_id: str, passkey_id: str) -> str | None:
+    """The user has that passkey no more; its name, or None if there was none."""
+    name: str | None = await connection.fetchval(_REMOVE, user_id, passkey_id)
+    return name
 
 
 async def passkey_used(

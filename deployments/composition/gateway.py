@@ -56,7 +56,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         passwords=Passwords(),
         tokens=open_tokens(settings),
         vault=load_vault(folder / "sealing"),
-        relying_party=RelyingParty.of(f"http://localhost:{settings.http_port}"),
+        relying_party=RelyingParty.of(settings.where),
         settings=ApiSettings(
             load_secret(folder / "fingerprint.secret"), uploads, doors=door_settings(settings)
         ),

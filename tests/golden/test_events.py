@@ -18,6 +18,7 @@ from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users_external import ExternalEvent, Provider
+from messages.users_factors import FactorEvent
 from messages.users_people import FollowKind, PeopleEvent
 
 FOLDER = Path(__file__).parent
@@ -25,7 +26,7 @@ UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [ExternalEvent, PeopleEvent],
+    "users": [ExternalEvent, PeopleEvent, FactorEvent],
 }
 KINDS = {
     (context, kind): union
