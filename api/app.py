@@ -38,6 +38,7 @@ from api import (
     users_identity,
     users_passkeys,
     users_people,
+    users_sessions,
     users_tier,
 )
 from api.access import RouteAccess, declared
@@ -67,6 +68,7 @@ CONTEXTS = (
     users_tier,
     users_people,
     users_follows,
+    users_sessions,
     music,
     listening,
     rewards,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from api import pending_sign_ins
@@ -22,6 +22,7 @@ from api.passkey_proofs import (
 )
 from api.proofs import Code, RecoveryCode, check_code, check_recovery_code
 from api.services import Services, ServicesDep
+from api.session_cookies import session_door
 from api.signing_in import Session, start_session
 from messages.users_sessions import Method
 
@@ -70,7 +71,12 @@ class PasskeySignIn(Input):
     credential: PasskeyAssertion
 
 
-@router.post("/second-factor", status_code=201, responses=problems(401, 403, 404, 409, 429))
+@router.post(
+    "/second-factor",
+    status_code=201,
+    responses=problems(401, 403, 404, 409, 429),
+    dependencies=[Depends(session_door)],
+)
 @public
 async def complete_sign_in(body: SecondFactor, request: Request, services: ServicesDep) -> Session:
     """Complete a sign-in. There are five attempts; codes are guessed seldom, whoever guesses."""
@@ -107,7 +113,12 @@ async def sign_in_options(request: Request, services: ServicesDep) -> PasskeyOpt
     return await new_challenge(services, "sign-in", holder, allowed=[], verified=True)
 
 
-@router.post("/passkey", status_code=201, responses=problems(401, 403, 404, 409))
+@router.post(
+    "/passkey",
+    status_code=201,
+    responses=problems(401, 403, 404, 409),
+    dependencies=[Depends(session_door)],
+)
 @public
 async def sign_in_with_passkey(
     body: PasskeySignIn, request: Request, services: ServicesDep

@@ -17,6 +17,7 @@ from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
@@ -105,6 +106,7 @@ class Services:
     tokens: AccessTokens
     vault: Vault
     relying_party: RelyingParty
+    refresh_tokens: RefreshTokens
     settings: ApiSettings
     clock: Callable[[], int]
     new_id: Callable[[], str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from fastapi import Request
@@ -15,15 +16,18 @@ from api.doors import client_address
 from api.openapi import Responses
 from api.pending_sign_ins import SecondFactorRequired
 from api.services import Services
+from api.session_cookies import SessionDoor, door_of
 from api.throttle import remember_device
 from domain import users_sessions as domain
 from integrations.devices import device_label
+from integrations.refresh_tokens import digest
 from integrations.tokens import Claims, Grant
 from messages.users import UserNotFound
-from messages.users_sessions import Method, SessionEnded
-from storage import audit, users_factors
+from messages.users_sessions import Because, Method, SessionEnded
+from storage import audit, users_events, users_factors, users_refresh
 from storage import users as storage
 from storage import users_sessions as sessions
+from storage.database import Connection
 
 __all__ = [
     "SECOND_FACTOR",
@@ -46,9 +50,22 @@ class Session(BaseModel):
 
     access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
     token_type: str = Field(examples=["Bearer"])
-    expires_at_ms: int = Field(description="Epoch milliseconds.")
+    expires_at_ms: int = Field(description="Of the access token, epoch milliseconds.")
     session_id: UUID
     user_id: UUID
+    refresh_token: str | None = Field(
+        None, description="For one `POST /api/v1/sessions/refresh`. Null if a cookie has it."
+    )
+    csrf_token: str | None = Field(
+        None, description="With a cookie: what the page repeats in `X-CSRF-Token`."
+    )
+
+
+class Live(NamedTuple):
+    """The live refresh token of a session, and its number."""
+
+    token: str
+    number: int
 
 
 async def first_factor_passed(
@@ -72,42 +89,36 @@ async def start_session(
     services: Services, request: Request, user_id: str, methods: tuple[Method, ...]
 ) -> Session:
     """A new session of a user who proved all that the account asks for. Raises UserNotFound."""
-    user = await storage.get_user(services.pool, user_id)
-    if user is None:
-        raise UserNotFound
-    session_id, now_ms = services.new_id(), services.clock()
-    device = await asyncio.to_thread(device_label, request.headers.get("user-agent", ""))
-    address = client_address(request)
-    session = sessions.NewSession(
-        session_id=session_id,
-        user_id=user_id,
-        created_at_ms=now_ms,
-        expires_at_ms=now_ms + domain.POLICY.lifetime_ms,
-        methods=methods,
-        device=device,
-        address=address,
-        place=domain.place_of(address),
-    )
+    now_ms = services.clock()
+    session = await _new_session(services, request, user_id, methods, now_ms)
+    refresh_token = services.refresh_tokens.first()
     async with services.pool.acquire() as connection, connection.transaction():
+        await users_events.lock(connection, user_id)
+        user = await storage.get_user(connection, user_id)
+        if user is None:
+            raise UserNotFound
+        await _make_room(connection, user_id, now_ms)
         await sessions.add_session(connection, session)
+        await users_refresh.add_first(connection, digest(refresh_token), session.session_id, now_ms)
         await audit.record(
             connection,
             "session.started",
             actor=user_id,
-            subject=f"session:{session_id}",
+            subject=f"session:{session.session_id}",
             at_ms=now_ms,
             detail={"methods": " ".join(methods)},
         )
     remember_device(services, request, user_id)
-    return _signed_in(services, Grant(user_id, session_id, (user.role,), methods, now_ms), now_ms)
+    grant = Grant(user_id, session.session_id, (user.role,), methods, now_ms)
+    return signed_in(services, grant, now_ms, Live(refresh_token, 0), door_of(request))
 
 
 async def renew_session(
     services: Services, subject: Claims, proved: Sequence[Method] = ()
 ) -> Session:
-    """The user of a session proved again who they are: a token that says so.
+    """The user of a session proved again who they are: an access token that says so.
 
-    Raises SessionEnded.
+    The session's refresh token stays as it is. Raises SessionEnded.
     """
     now_ms = services.clock()
     async with services.pool.acquire() as connection, connection.transaction():
@@ -117,15 +128,60 @@ async def renew_session(
         methods = domain.joined(standing.methods, proved)
         await sessions.renew_authentication(connection, subject.session_id, methods, now_ms)
     grant = Grant(subject.user_id, subject.session_id, (standing.role,), methods, now_ms)
-    return _signed_in(services, grant, now_ms)
+    return signed_in(services, grant, now_ms)
 
 
-def _signed_in(services: Services, grant: Grant, now_ms: int) -> Session:
+def signed_in(
+    services: Services,
+    grant: Grant,
+    now_ms: int,
+    live: Live | None = None,
+    door: SessionDoor | None = None,
+) -> Session:
+    """What the client is told; the refresh token goes where the client wants it."""
     tokens = services.tokens
+    refresh_token, csrf_token = live.token if live else None, None
+    if live and door and door.mode == "cookie":
+        refresh_token, csrf_token = None, services.refresh_tokens.csrf_token(grant.session_id)
+        door.give(*live, csrf_token, domain.POLICY.idle_ms // 1_000)
     return Session(
         access_token=tokens.issue(grant, services.new_id(), now_ms),
         token_type="Bearer",  # noqa: S106 - the scheme's name
         expires_at_ms=(now_ms // 1_000) * 1_000 + tokens.lifetime_ms,
         session_id=UUID(grant.session_id),
         user_id=UUID(grant.user_id),
+        refresh_token=refresh_token,
+        csrf_token=csrf_token,
     )
+
+
+async def _new_session(
+    services: Services,
+    request: Request,
+    user_id: str,
+    methods: tuple[Method, ...],
+    now_ms: int,
+) -> sessions.NewSession:
+    address = client_address(request)
+    return sessions.NewSession(
+        session_id=services.new_id(),
+        user_id=user_id,
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + domain.POLICY.lifetime_ms,
+        methods=methods,
+        device=await asyncio.to_thread(device_label, request.headers.get("user-agent", "")),
+        address=address,
+        place=domain.place_of(address),
+    )
+
+
+async def _make_room(connection: Connection, user_id: str, now_ms: int) -> None:
+    """Keep a user's sessions few: forget what was over long ago, end what nobody uses."""
+    policy = domain.POLICY
+    await sessions.forget_old(connection, user_id, now_ms)
+    idle = now_ms - policy.idle_ms
+    beyond = await sessions.least_used(connection, user_id, now_ms, idle, policy.most - 1)
+    if beyond:
+        await sessions.end_sessions(
+            connection, user_id, Because.DISPLACED, now_ms, actor=audit.PLATFORM, only=beyond
+        )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Member, public
@@ -15,6 +15,7 @@ from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, re
 from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
+from api.session_cookies import session_door
 from api.signing_in import (
     SECOND_FACTOR,
     Method,
@@ -130,7 +131,8 @@ async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDe
     "/api/v1/sessions",
     status_code=201,
     response_model=Session,
-    responses={**SECOND_FACTOR, **problems(401)},
+    responses={**SECOND_FACTOR, **problems(401, 403)},
+    dependencies=[Depends(session_door)],
 )
 @public
 async def create_session(

@@ -34,6 +34,7 @@ def open_app(folder: Path) -> FastAPI:
     from integrations.audio import ProcessInspector
     from integrations.passkeys import RelyingParty
     from integrations.passwords import Passwords
+    from integrations.refresh_tokens import RefreshTokens
     from integrations.sealing import Vault
     from integrations.tokens import AccessTokens, generate_signing_key
     from storage.objects import open_objects
@@ -49,6 +50,7 @@ def open_app(folder: Path) -> FastAPI:
         tokens=AccessTokens([generate_signing_key()]),
         vault=Vault([b"v" * 32]),
         relying_party=RelyingParty.of("http://localhost"),
+        refresh_tokens=RefreshTokens(b"r" * 32),
         settings=ApiSettings(b"s" * 32, folder / "uploads"),
         clock=lambda: time.time_ns() // 1_000_000,
         new_id=lambda: str(uuid.uuid4()),

@@ -18,11 +18,19 @@ class SessionPolicy(msgspec.Struct, frozen=True):
 
     lifetime_ms: after it a user signs in again, however active (ASVS 7.3.2).
     idle_ms: a session that is not refreshed for so long is over (ASVS 7.3.1).
+    grace_ms: how long after its first use a refresh token is answered again, and
+    overtaken_ms: how long after the first use of the one that replaced it (`users_refresh`).
+    remember_ms: how long a used token is known as such; then it is no token at all.
+    most: sessions of a user at once; one more ends the one that was idle longest.
     """
 
     version: int = 1
     lifetime_ms: int = 30 * DAY_MS
     idle_ms: int = 14 * DAY_MS
+    grace_ms: int = 10_000
+    overtaken_ms: int = 2_000
+    remember_ms: int = 7 * DAY_MS
+    most: int = 100
 
 
 POLICY = SessionPolicy()

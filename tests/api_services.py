@@ -18,6 +18,7 @@ from api.services import ApiSettings, RealtimeEndpoints, Services
 from integrations.audio import ProcessInspector
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import Vault
 from integrations.tokens import AccessTokens, generate_signing_key
 from storage.database import Pool
@@ -52,6 +53,7 @@ def make_services(folder: Path, pool: Any = None, **changes: Any) -> Services:
         tokens=AccessTokens([generate_signing_key()]),
         vault=Vault([b"v" * 32]),
         relying_party=RelyingParty.of("http://localhost:8000"),
+        refresh_tokens=RefreshTokens(b"r" * 32),
         settings=settings,
         clock=Clock(),
         new_id=lambda: str(uuid.uuid4()),

@@ -24,6 +24,7 @@ from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy
 from integrations.audio import ProcessInspector
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import load_vault
 from integrations.tokens import load_secret
 from storage.bus import BusLags
@@ -60,6 +61,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         settings=ApiSettings(
             load_secret(folder / "fingerprint.secret"), uploads, doors=door_settings(settings)
         ),
+        refresh_tokens=RefreshTokens(load_secret(folder / "refresh.secret")),
         clock=now_ms,
         new_id=lambda: str(uuid.uuid4()),
         realtime=partial(_endpoints, settings),

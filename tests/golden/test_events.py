@@ -20,13 +20,14 @@ from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users_external import ExternalEvent, Provider
 from messages.users_factors import FactorEvent
 from messages.users_people import FollowKind, PeopleEvent
+from messages.users_sessions import Because, SessionEvent
 
 FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [ExternalEvent, PeopleEvent, FactorEvent],
+    "users": [ExternalEvent, PeopleEvent, FactorEvent, SessionEvent],
 }
 KINDS = {
     (context, kind): union
@@ -48,6 +49,7 @@ TYPED: dict[object, object] = {
     orders.Phase: orders.Phase.HALTED,
     orders.OrderStatus: orders.OrderStatus.CANCELLED,
     orders.EndReason: orders.EndReason.SELF_TRADE,
+    Because: Because.DISPLACED,
 }
 
 
