@@ -38,6 +38,7 @@ from api import (
     users_identity,
     users_passkeys,
     users_people,
+    users_registration,
     users_sessions,
     users_tier,
 )
@@ -64,6 +65,7 @@ CONTEXTS = (
     users_factors,
     users_passkeys,
     users_identity,
+    users_registration,
     api_keys,
     users_tier,
     users_people,

@@ -1,4 +1,4 @@
-"""Register, sign in, see oneself; the keys that verify access tokens."""
+"""Sign in, see oneself; the keys that verify access tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Member, public
-from api.idempotency import ANONYMOUS, KeyHeader, attempt, command_key, once, replay
 from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
@@ -25,39 +24,21 @@ from api.signing_in import (
 )
 from api.throttle import attempt as attempt_at
 from domain import users as domain
-from messages.envelope import Event, event_of_fact
 from messages.errors import Overloaded
-from messages.keys import derive_id
 from messages.listening import Tier
 from messages.users import (
-    STREAM,
     Role,
     UserNotFound,
-    UserRegistered,
     WrongCredentials,
-    user_channel,
 )
-from storage import outbox
 from storage import users as storage
-from storage.database import Connection
 
 router = APIRouter(tags=["users"])
 
-REGISTER = "POST /api/v1/users"
 MAX_TEXT = 1_024  # of a field, before its rule is asked
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-
-
-class RegisterUser(Input):
-    """A new user."""
-
-    username: Text = Field(description="3 to 30 of A-Z a-z 0-9 _ -, no - at either end.")
-    email: Text = Field(description="At most 254 characters; unique in any case.")
-    password: Text = Field(description="12 to 128 characters that are not easily guessed.")
-    time_zone: Text = Field("UTC", description="IANA name; its midnight ends a streak's day.")
-    locale: Text = Field("en", description="Language for mail and messages: en or es.")
 
 
 class User(BaseModel):
@@ -65,7 +46,8 @@ class User(BaseModel):
 
     user_id: UUID
     username: str
-    email: str
+    email: str | None
+    email_verified: bool = Field(description="Whether you have shown to read this mailbox.")
     role: Role
     tier: Tier
     points: int
@@ -96,35 +78,6 @@ class JsonWebKeySet(BaseModel):
     """The keys whose signatures on access tokens are good (RFC 7517)."""
 
     keys: list[JsonWebKey]
-
-
-@router.post(
-    "/api/v1/users", status_code=201, response_model=User, responses=problems(409, replayed=True)
-)
-@public
-async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDep) -> Response:
-    """Register. Sent again with the same key and body it answers the same and registers nobody."""
-    registration = domain.register(
-        body.username, body.email, body.password, body.time_zone, body.locale
-    )
-    made = attempt(
-        command_key(ANONYMOUS, REGISTER, key),
-        services.settings.fingerprint_secret,
-        *msgspec.structs.astuple(registration),
-    )
-    if (answered := await replay(services.pool, made)) is not None:
-        return answered
-    password_hash = await services.passwords.hash(registration.password)
-    user_id, at_ms = services.new_id(), services.clock()
-
-    async def change(connection: Connection) -> User:
-        await storage.add_user(connection, user_id, registration, password_hash, at_ms)
-        await outbox.append(connection, [_registered(user_id, registration, at_ms)])
-        user = await storage.get_user(connection, user_id)
-        assert user is not None, "just written"
-        return _view(user)
-
-    return await once(services.pool, made, at_ms, 201, change)
 
 
 @router.post(
@@ -164,7 +117,7 @@ async def get_me(subject: Member, services: ServicesDep) -> User:
     user = await storage.get_user(services.pool, subject.user_id)
     if user is None:
         raise UserNotFound
-    return _view(user)
+    return view(user)
 
 
 @router.get("/.well-known/jwks.json")
@@ -188,20 +141,7 @@ def _safe(name: str) -> str:
     return name.replace("\x00", " ")
 
 
-def _registered(user_id: str, registration: domain.Registration, at_ms: int) -> Event:
-    r = registration
-    fact = UserRegistered(user_id, r.username, r.locale, r.time_zone, at_ms)
-    return event_of_fact(
-        fact,
-        event_id=derive_id("user-registered", user_id),
-        stream=STREAM,
-        entity_id=user_id,
-        sequence=1,
-        at_ms=at_ms,
-        channels=(user_channel(user_id),),
-    )
-
-
-def _view(user: storage.User) -> User:
+def view(user: storage.User) -> User:
+    """A user as the API shows it to them."""
     fields: dict[str, Any] = msgspec.structs.asdict(user)
     return User(**fields, tier=domain.tier_of(user.points))

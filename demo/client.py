@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +24,7 @@ TIMEOUT_S = 30.0
 PASSING = {429, 502, 503, 504}
 PATIENCE_S = 15.0
 PAUSE_S = 0.3
+TOKEN = re.compile(r"^([A-Za-z0-9_-]{43})$", re.MULTILINE)  # on a line of its own
 
 
 class Refused(Exception):  # noqa: N818 - an answer, told by its stable code
@@ -71,6 +74,17 @@ class Api:
         session = await self.post("/sessions", {"username": username, "password": password})
         self.token, self.user_id = session["access_token"], session["user_id"]
 
+    async def register(
+        self, letters: Letters, body: dict[str, Any], key: str | None = None
+    ) -> None:
+        """Register, read the letter, show its token. Raises Refused, TimeoutError.
+
+        With the same key it may be done again, whatever became of it the time before.
+        """
+        await self.post("/users", body, key)
+        token = await letters.token(body["email"], self._patience_s)
+        await self.post("/users/verification", {"token": token})
+
     async def publish(self, title: str, file: Path, key: str | None = None) -> Any:
         """Upload a song. Raises Refused."""
         content = await asyncio.to_thread(file.read_bytes)
@@ -111,6 +125,25 @@ def _refused(answer: httpx.Response) -> Refused:
         return Refused(problem["code"], problem.get("detail") or problem["title"])
     except (ValueError, KeyError):
         return Refused(str(answer.status_code), answer.text[:200])
+
+
+class Letters:
+    """What the local mail server has taken (`simulators/mail.py`; its address is in `run.json`)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def token(self, to: str, patience_s: float = PATIENCE_S) -> str:
+        """The token in the last letter to an address that has one. TimeoutError if none comes."""
+        asked = {"to": to, "wait": "5"}
+        async with asyncio.timeout(patience_s), httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    letters = (await http.get(f"{self._url}/messages", params=asked)).json()
+                    found = [token for letter in letters for token in TOKEN.findall(letter["text"])]
+                    if found:
+                        return str(found[-1])
+                await asyncio.sleep(PAUSE_S)
 
 
 class Realtime:

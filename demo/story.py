@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.client import Api, Refused, open_realtime
+from demo.client import Api, Letters, Refused, open_realtime
 from demo.player import Tell, play
 from demo.prover import first_leaf, new_identity, prove_claims, why_missing
 
@@ -37,16 +37,18 @@ class Outcome:
     events: list[dict[str, Any]]
 
 
-async def register(api: Api, name: str, password: str, tell: Tell) -> None:
+async def register(api: Api, letters: Letters, name: str, tell: Tell) -> None:
     """A new user, signed in."""
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
     body = {"username": name, "email": f"{name}@example.org", "password": password}
-    await api.post("/users", {**body, "time_zone": "Europe/Madrid", "locale": "en"})
+    await api.register(letters, {**body, "time_zone": "Europe/Madrid", "locale": "en"})
     await api.sign_in(name, password)
-    tell(f"{name} registered and signed in")
+    tell(f"{name} registered, confirmed the address by the letter's token, and signed in")
 
 
 async def tell_story(
     base_url: str,
+    letters_url: str,
     tell: Tell,
     *,
     song: Path = SONG,
@@ -59,14 +61,14 @@ async def tell_story(
 
     seconds: how long to listen; the whole song if None.  honour: what is done for the fan before.
     """
-    chance = secrets.token_hex(4)
+    chance, letters = secrets.token_hex(4), Letters(letters_url)
     async with Api(base_url) as artist, Api(base_url) as fan:
-        await register(artist, f"artist-{chance}", secrets.token_urlsafe(PASSWORD_BYTES), tell)
+        await register(artist, letters, f"artist-{chance}", tell)
         await artist.post("/artists", {"name": f"Artist {chance}"})
         published = await artist.publish(f"{TITLE} {chance}", song)
         length_s = published["duration_ms"] / 1000
         tell(f"{song.name} uploaded, decoded from end to end and published: {length_s:.1f} s")
-        await register(fan, f"fan-{chance}", secrets.token_urlsafe(PASSWORD_BYTES), tell)
+        await register(fan, letters, f"fan-{chance}", tell)
         if honour is not None:
             await honour(f"fan-{chance}")
         identity = await _identify(fan, tell)

@@ -54,8 +54,10 @@ def demo(
     from deployments.demonstration import run_story
 
     places = running(Settings())
+    if not places["letters_url"]:
+        raise LaunchError("the story reads its letters, and VIBESTREAM_SMTP_URL sends them away")
     try:
-        asyncio.run(run_story(places["postgres_url"], places["address"], typer.echo, seconds))
+        asyncio.run(run_story(places, typer.echo, seconds))
     except (Refused, TimeoutError) as error:
         raise LaunchError(f"the story broke off: {error or 'something took too long'}") from error
 

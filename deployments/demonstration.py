@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
 
+from demo.client import Letters
 from demo.load import load
 from demo.player import Tell
 from demo.story import Outcome, tell_story
@@ -29,8 +31,8 @@ def password(folder: Path) -> str:
     return str(json.loads(file.read_text("utf-8"))["password"])
 
 
-async def load_demo(settings: Settings, base_url: str, tell: Tell) -> None:
-    """Load the demo into the running system. Raises demo.client.Refused."""
+async def load_demo(settings: Settings, base_url: str, letters_url: str, tell: Tell) -> None:
+    """Load the demo into the running system. Raises demo.client.Refused, TimeoutError."""
 
     async def promote(username: str) -> None:
         connection = await asyncpg.connect(settings.postgres_url, timeout=10)
@@ -39,20 +41,22 @@ async def load_demo(settings: Settings, base_url: str, tell: Tell) -> None:
         finally:
             await connection.close()
 
-    await load(base_url, password(settings.folder), promote, tell)
+    await load(base_url, Letters(letters_url), password(settings.folder), promote, tell)
 
 
-async def run_story(
-    postgres_url: str, base_url: str, tell: Tell, seconds: float | None = None
-) -> Outcome:
-    """Drive the story. Its fan is made a VIP, so that one listen reaches the minimum payout."""
+async def run_story(places: Mapping[str, str], tell: Tell, seconds: float | None = None) -> Outcome:
+    """Drive the story. Its fan is made a VIP, so that one listen reaches the minimum payout.
+
+    places: of the running system, as `run.json` names them.
+    """
 
     async def honour(username: str) -> None:
-        connection = await asyncpg.connect(postgres_url, timeout=10)
+        connection = await asyncpg.connect(places["postgres_url"], timeout=10)
         try:
             await grant_points(connection, username, POLICY.vip_points)
         finally:
             await connection.close()
         tell(f"{username} is a VIP now: {POLICY.vip_points} points")
 
-    return await tell_story(base_url, tell, seconds=seconds, honour=honour)
+    base_url, letters_url = places["address"], places["letters_url"]
+    return await tell_story(base_url, letters_url, tell, seconds=seconds, honour=honour)

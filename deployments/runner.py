@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
             stack.callback(_goodbye, engine)
             engine.start(_progress)
             if settings.demo and settings.environment != "production":
-                _load_demo(settings)
+                _load_demo(settings, letters_url)
             _welcome(settings, letters_url)
             _watch(servers, engine)
     except KeyboardInterrupt:
@@ -200,14 +200,19 @@ def address(settings: Settings) -> str:
     return f"http://{settings.http_host}:{settings.http_port}"
 
 
-def _load_demo(settings: Settings) -> None:
+def _load_demo(settings: Settings, letters_url: str) -> None:
     """The demo is a guest: without it the engine runs as well."""
+    if not letters_url:
+        typer.echo(
+            "  ! no demo: its accounts read their letters, which leave this machine", err=True
+        )
+        return
     from demo.client import Refused
     from deployments.demonstration import load_demo
 
     began = time.monotonic()
     try:
-        asyncio.run(load_demo(settings, address(settings), _progress))
+        asyncio.run(load_demo(settings, address(settings), letters_url, _progress))
     except (Refused, *CONNECTION_ERRORS) as error:
         typer.echo(f"  ! the demo could not be loaded: {error}", err=True)
     else:

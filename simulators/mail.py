@@ -1,9 +1,10 @@
 """A mail server for one machine: takes every letter over SMTP, keeps the last ones, shows them.
 
-    python simulators/mail.py SMTP_PORT HTTP_PORT
+    python simulators/mail.py SMTP_PORT HTTP_PORT FILE
 
-`GET /messages?to=ADDRESS&wait=SECONDS` gives letters as JSON, oldest first, after waiting for the
-first if there is none; `GET /` gives the last ones as text. Loopback only. Nothing leaves it.
+FILE keeps them over a restart, a line of JSON each. `GET /messages?to=ADDRESS&wait=SECONDS` gives
+letters as JSON, oldest first, after waiting for the first if there is none; `GET /` gives the last
+ones as text. Loopback only. Nothing leaves it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import deque
 from email.message import EmailMessage
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,12 +34,19 @@ MAX_BYTES = 1_000_000
 
 
 class Mailbox:
-    """The last letters. Threads may share it."""
+    """The last letters, in memory and in a file if one is given. Threads may share it."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, file: Path | None = None, kept: int = KEPT) -> None:
         self._letters: deque[dict[str, Any]] = deque(maxlen=kept)
         self._changed = threading.Condition()
-        self._taken = 0
+        self._file = file
+        self._in_file = 0
+        if file is not None:
+            file.touch(mode=0o600)
+            lines = file.read_text("utf-8").splitlines()
+            self._letters.extend(letter for line in lines if (letter := _letter(line)))
+            self._write_anew()
+        self._taken = self._letters[-1]["number"] if self._letters else 0
 
     async def handle_DATA(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope
@@ -54,18 +63,33 @@ class Mailbox:
         body = message.get_body(("plain",))
         with self._changed:
             self._taken += 1
-            self._letters.append(
-                {
-                    "number": self._taken,
-                    "message_id": str(message["Message-ID"]),
-                    "from": str(message["From"]),
-                    "to": recipients,
-                    "subject": str(message["Subject"]),
-                    "text": _text(body),
-                    "received_at_ms": time.time_ns() // 1_000_000,
-                }
-            )
+            letter = {
+                "number": self._taken,
+                "message_id": str(message["Message-ID"]),
+                "from": str(message["From"]),
+                "to": recipients,
+                "subject": str(message["Subject"]),
+                "text": _text(body),
+                "received_at_ms": time.time_ns() // 1_000_000,
+            }
+            self._letters.append(letter)
+            self._write(letter)
             self._changed.notify_all()
+
+    def _write(self, letter: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(letter) + "\n")
+        self._in_file += 1
+        if self._in_file > 2 * len(self._letters):
+            self._write_anew()
+
+    def _write_anew(self) -> None:
+        assert self._file is not None
+        lines = "".join(json.dumps(letter) + "\n" for letter in self._letters)
+        self._file.write_text(lines, "utf-8")
+        self._in_file = len(self._letters)
 
     def letters(self, to: str = "", after: int = 0, wait_s: float = 0.0) -> list[dict[str, Any]]:
         """Letters to an address (to anybody if empty) with a number above `after`."""
@@ -86,8 +110,8 @@ class Mailbox:
 class MailServer:
     """SMTP and HTTP on loopback around one Mailbox."""
 
-    def __init__(self, smtp_port: int, http_port: int) -> None:
-        self.mailbox = Mailbox()
+    def __init__(self, smtp_port: int, http_port: int, file: Path | None = None) -> None:
+        self.mailbox = Mailbox(file)
         self.smtp_port = smtp_port
         self._smtp = Controller(
             self.mailbox, hostname=HOST, port=smtp_port, data_size_limit=MAX_BYTES
@@ -152,6 +176,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: addresses do not belong in a log."""
 
 
+def _letter(line: str) -> dict[str, Any] | None:
+    """A line of the file; None for one that a kill cut short."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None
+
+
 def _text(body: Any) -> str:
     return str(body.get_content()).replace("\r\n", "\n") if body is not None else ""
 
@@ -163,7 +195,7 @@ def _shown(letter: dict[str, Any]) -> str:
 
 def main() -> None:
     """Serve until it is ended."""
-    server = MailServer(int(sys.argv[1]), int(sys.argv[2]))
+    server = MailServer(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
     server.start()
     threading.Event().wait()
 

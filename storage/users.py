@@ -14,11 +14,17 @@ insert into users.users
     (user_id, username, username_key, email, email_key, password_hash, time_zone, locale,
      created_at_ms)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
-_COLUMNS = "user_id::text, username, email, role, points, time_zone, locale, created_at_ms"
-_GET = f"select {_COLUMNS} from users.users where user_id = $1"  # noqa: S608 - a constant
+_COLUMNS = """
+user_id::text, username, email, email_verified_at_ms is not null as email_verified, role, points,
+time_zone, locale, created_at_ms"""
+_GET = f"""
+select {_COLUMNS} from users.users
+where user_id = $1 and status <> 'deleted'"""  # noqa: S608 - a constant
 _CREDENTIALS = """
 select user_id::text, password_hash, role from users.users
 where username_key = $1 or email_key = $1"""
+_BY_EMAIL = f"select {_COLUMNS} from users.users where email_key = $1"  # noqa: S608
+_VERIFIED = "update users.users set email_verified_at_ms = $2 where user_id = $1"
 _SET_ROLE = "update users.users set role = $2 where user_id = $1"
 _LOCK_ROLE = "select role from users.users where user_id = $1 for update"
 _SET_HASH = "update users.users set password_hash = $3 where user_id = $1 and password_hash = $2"
@@ -31,7 +37,8 @@ class User(msgspec.Struct, frozen=True):
 
     user_id: str
     username: str
-    email: str
+    email: str | None
+    email_verified: bool
     role: Role
     points: int
     time_zone: str
@@ -74,11 +81,18 @@ async def add_user(
 
 
 async def get_user(connection: Connection | Pool, user_id: str) -> User | None:
-    """The user, if there is one."""
-    row = await connection.fetchrow(_GET, user_id)
-    if row is None:
-        return None
-    return User(**{**row, "role": Role(row["role"])})
+    """The user, if there is one that is not deleted."""
+    return _user(await connection.fetchrow(_GET, user_id))
+
+
+async def find_by_email(connection: Connection | Pool, email: str) -> User | None:
+    """The user of an address, in any case."""
+    return _user(await connection.fetchrow(_BY_EMAIL, email.lower()))
+
+
+async def mark_verified(connection: Connection, user_id: str, at_ms: int) -> None:
+    """The user has shown to read the mailbox of their address."""
+    await connection.execute(_VERIFIED, user_id, at_ms)
 
 
 async def find_credentials(connection: Connection | Pool, name: str) -> Credentials | None:
@@ -117,3 +131,7 @@ async def replace_hash(
 ) -> None:
     """Store the same password under newer hash parameters, unless it was changed meanwhile."""
     await connection.execute(_SET_HASH, user_id, old_hash, new_hash)
+
+
+def _user(row: asyncpg.Record | None) -> User | None:
+    return None if row is None else User(**{**row, "role": Role(row["role"])})

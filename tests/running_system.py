@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from demo.client import Letters
 from deployments.launcher.server import is_free
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +77,16 @@ class Running:
     def output(self) -> str:
         """What the launcher has said."""
         return (self.folder / "output").read_text("utf-8")
+
+    @property
+    def letters_url(self) -> str:
+        """Where its mail server shows letters."""
+        notes = json.loads((self.folder / "run.json").read_text("utf-8"))
+        return str(notes["letters_url"])
+
+    def letters(self) -> Letters:
+        """What its mail server has taken."""
+        return Letters(self.letters_url)
 
     def wait_for_the_demo(self) -> None:
         """Wait until the launcher says that all is there."""

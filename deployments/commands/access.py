@@ -54,7 +54,7 @@ def ask(settings: Settings, question: Callable[[Connection], Awaitable[Answer]])
 
 
 def running(settings: Settings) -> dict[str, str]:
-    """Where the VibeStream of the data folder answers: `postgres_url`, `address`.
+    """Where the VibeStream of the data folder answers: `postgres_url`, `address`, `letters_url`.
 
     Raises LaunchError.
     """
@@ -62,6 +62,6 @@ def running(settings: Settings) -> dict[str, str]:
         raise LaunchError(f"no VibeStream runs in {settings.folder}: start one with `make run`")
     try:
         notes = json.loads((settings.folder / RUN_FILE).read_text("utf-8"))
-        return {name: str(notes[name]) for name in ("postgres_url", "address")}
+        return {name: str(notes[name]) for name in ("postgres_url", "address", "letters_url")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LaunchError(f"the VibeStream in {settings.folder} is still starting") from error

@@ -17,11 +17,13 @@ from deployments.composition.common import now_ms, open_handles
 from deployments.composition.mail import open_sender
 from deployments.settings import Settings
 from deployments.topology import STREAMS
+from storage import users_registrations
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
-from storage.database import open_pool
+from storage.database import Pool, open_pool
 
 SEAL_EVERY_S = 1.0
+EXPIRED_EVERY_S = 60.0
 
 
 async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
@@ -40,7 +42,12 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         registry=registry,
     )
     worker.add_jobs(Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)))
+    worker.add_jobs(Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)))
     if settings.smtp_url:  # without it letters wait in the queue
         worker.also(open_sender(settings, pool, store, registry))
     await worker.start()
     return worker
+
+
+async def _forget_expired(pool: Pool) -> int:
+    return await users_registrations.purge(pool, now_ms())

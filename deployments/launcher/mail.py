@@ -14,7 +14,7 @@ SIMULATOR = Path(__file__).resolve().parents[2] / "simulators" / "mail.py"
 
 
 class EmbeddedMail(EmbeddedServer):
-    """One mail server on loopback; its letters live as long as it does."""
+    """One mail server on loopback. The folder keeps its last letters."""
 
     title = "mail server"
     program = "python"
@@ -36,11 +36,12 @@ class EmbeddedMail(EmbeddedServer):
         return self.folder
 
     def _prepare(self) -> None:
-        """Nothing is kept but the ports."""
+        """The server makes what it needs."""
 
     def _command(self) -> list[str]:
         self._letters_port = self.remembered_port("letters-port", other_than=self.port)
-        return [sys.executable, str(SIMULATOR), str(self.port), str(self._letters_port)]
+        ports = (str(self.port), str(self._letters_port))
+        return [sys.executable, str(SIMULATOR), *ports, str(self.folder / "letters.jsonl")]
 
     def _is_ready(self) -> bool:
         for port in (self.port, self._letters_port):

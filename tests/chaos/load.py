@@ -14,7 +14,7 @@ from typing import Any
 
 from websockets.exceptions import WebSocketException
 
-from demo.client import Api, Realtime, Refused, open_realtime
+from demo.client import Api, Letters, Realtime, Refused, open_realtime
 from simulators.proofs import VERSION, Prover, scalar
 
 PATIENCE_S = 180.0
@@ -67,9 +67,16 @@ class Fan:
     """
 
     def __init__(
-        self, url: str, name: str, song: dict[str, Any], pool_id: str, prover: Prover
+        self,
+        url: str,
+        letters: Letters,
+        name: str,
+        song: dict[str, Any],
+        pool_id: str,
+        prover: Prover,
     ) -> None:
         self._url = url
+        self._letters = letters
         self._name = name
         self._song = song
         self._pool_id = pool_id
@@ -86,7 +93,8 @@ class Fan:
             self.user = f"{self._name}-{generation}"
             async with Api(self._url, PATIENCE_S) as api, AsyncExitStack() as stack:
                 body = {"username": self.user, "email": f"{self.user}@example.org"}
-                await api.post("/users", {**body, "password": PASSWORD}, key=f"new-{self.user}")
+                new = {**body, "password": PASSWORD}
+                await api.register(self._letters, new, key=f"new-{self.user}")
                 line = _Line(self, api, stack)
                 await self._identify(line, api)
                 for number in range(SESSIONS_A_USER):

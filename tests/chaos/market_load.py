@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from demo.client import Api, Refused
+from demo.client import Api, Letters, Refused
 from tests.chaos.load import PASSWORD, PATIENCE_S, SIGN_IN_AGAIN, Done
 
 PRICE_MINOR, TICK_MINOR, SPREAD = 1_000, 5, 5  # a spread within the book's bands
@@ -52,8 +52,9 @@ async def open_market(url: str, song_id: str, password: str, traders: list[Trade
 class Trader:
     """Places, replaces and cancels orders around one price; each is sent until it is answered."""
 
-    def __init__(self, url: str, name: str, seed: int) -> None:
+    def __init__(self, url: str, letters: Letters, name: str, seed: int) -> None:
         self._url = url
+        self._letters = letters
         self._name = name
         self._chance = random.Random(seed)
         self._issue_id = ""
@@ -66,7 +67,8 @@ class Trader:
         self._issue_id = issue_id
         async with Api(self._url, PATIENCE_S) as api:
             body = {"username": self._name, "email": f"{self._name}@example.org"}
-            await api.post("/users", {**body, "password": PASSWORD}, key=f"new-{self._name}")
+            new = {**body, "password": PASSWORD}
+            await api.register(self._letters, new, key=f"new-{self._name}")
             await api.sign_in(self._name, PASSWORD)
             self.user_id = api.user_id
             credit = {"user_id": api.user_id, "currency": CURRENCY, "amount_minor": CASH_MINOR}

@@ -93,9 +93,10 @@ async def _rounds(running: Running, folder: Path) -> None:
     async with Api(running.url) as anyone:
         [pool] = (await anyone.get("/reward-pools"))["items"]
     prover, pool_id = Prover(), pool["pool_id"]
-    fans = [Fan(running.url, f"fan-{n}", song, pool_id, prover) for n in range(FANS)]
+    doors = (running.url, running.letters())
+    fans = [Fan(*doors, f"fan-{n}", song, pool_id, prover) for n in range(FANS)]
     funders = [Funder(running.url, f"f{n}", pool["pool_id"], password) for n in range(FUNDERS)]
-    traders = [Trader(running.url, f"trader-{n}", SEED + n) for n in range(TRADERS)]
+    traders = [Trader(*doors, f"trader-{n}", SEED + n) for n in range(TRADERS)]
     issue_id = await open_market(running.url, song["song_id"], password, traders)
     follower = Follower((pool_channel(pool["pool_id"]),))
     earlier = await _written(running, pool)

@@ -81,9 +81,12 @@ def test_every_failure_is_declared_as_a_problem(document: dict[str, Any]) -> Non
                 assert list(component["content"]) == [MEDIA_TYPE]
 
 
-# Proofs of who somebody is may not be repeated, and answers that hold secrets are not recorded.
+# Proofs of who somebody is may not be repeated, and answers that hold secrets are not recorded. A
+# mailed token is used up, and letters are counted.
 ONCE_BY_THEMSELVES = (
     "/api/v1/sessions",
+    "/api/v1/users/registrations/",
+    "/api/v1/users/verification",
     "/api/v1/users/me/totp",
     "/api/v1/users/me/recovery-codes",
     "/api/v1/users/me/passkeys",

@@ -44,12 +44,20 @@ def _register(running: Running, name: str, key: str) -> httpx.Response:
     return httpx.post(f"{running.url}/api/v1/users", json=body, headers=headers, timeout=30)
 
 
+def _confirm(running: Running, name: str) -> httpx.Response:
+    token = asyncio.run(running.letters().token(f"{name}@example.org"))
+    url = f"{running.url}/api/v1/users/verification"
+    return httpx.post(url, json={"token": token}, timeout=30)
+
+
 def test_a_listen_on_real_music_is_proved_and_rewarded(running: Running) -> None:
     """A song of seven seconds, so that half of it counts soon; a real proof, made in node."""
     running.wait_ready()
     told: list[str] = []
     song = MUSIC / "calm-acoustic-1.opus"
-    outcome = asyncio.run(tell_story(running.url, told.append, song=song, seconds=5.8))
+    outcome = asyncio.run(
+        tell_story(running.url, running.letters_url, told.append, song=song, seconds=5.8)
+    )
     seen = [event["type"] for event in outcome.events]
     for expected in ("ListeningStarted", "ListenCounted", "RewardPaid", "StreakExtended"):
         assert expected in seen, (expected, told)
@@ -82,7 +90,7 @@ def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> 
                 owner.kill()
 
     song = MUSIC / "calm-acoustic-1.opus"
-    outcome = asyncio.run(tell_story(running.url, tell, song=song, seconds=10))
+    outcome = asyncio.run(tell_story(running.url, running.letters_url, tell, song=song, seconds=10))
     assert outcome.session["counted"], told
     assert outcome.session["claimable"]
     assert len(outcome.rewards) == 1
@@ -125,22 +133,27 @@ def test_both_realtime_doors_answer(running: Running) -> None:
 def test_registers_once_however_often_it_is_sent(running: Running) -> None:
     running.wait_ready()
     first = _register(running, "nina", "register-nina-1")
-    assert first.status_code == 201
+    assert first.status_code == 202
     again = _register(running, "nina", "register-nina-1")
     assert again.json() == first.json()
     assert _register(running, "nina", "register-nina-2").status_code == 409
+    account = _confirm(running, "nina")
+    assert account.status_code == 201
+    assert _confirm(running, "nina").json() == account.json()
 
 
 def test_what_was_acknowledged_survives_killed_servers(running: Running) -> None:
     running.wait_ready()
-    account = _register(running, "tomas", "register-tomas-1").json()
+    pending = _register(running, "tomas", "register-tomas-1").json()
+    account = _confirm(running, "tomas").json()
     for name in ("postgres", "valkey-server"):
         server = running.server(name)
         assert server is not None, name
         server.kill()
         time.sleep(1)
         running.wait_ready()
-    assert _register(running, "tomas", "register-tomas-1").json() == account
+    assert _register(running, "tomas", "register-tomas-1").json() == pending
+    assert _confirm(running, "tomas").json() == account
 
 
 def test_a_killed_gateway_replica_is_replaced(running: Running) -> None:

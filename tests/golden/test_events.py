@@ -17,6 +17,7 @@ import pytest
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
+from messages.users_accounts import AccountEvent
 from messages.users_external import ExternalEvent, Provider
 from messages.users_factors import FactorEvent
 from messages.users_people import FollowKind, PeopleEvent
@@ -27,7 +28,7 @@ UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [ExternalEvent, PeopleEvent, FactorEvent, SessionEvent],
+    "users": [AccountEvent, ExternalEvent, FactorEvent, PeopleEvent, SessionEvent],
 }
 KINDS = {
     (context, kind): union

@@ -401,6 +401,8 @@ async def test_the_local_server_is_started_shows_letters_and_is_ended(tmp_path: 
         with pytest.raises(urllib.error.HTTPError):
             await asyncio.to_thread(urllib.request.urlopen, foreign, timeout=5)
     assert not local.is_alive()
+    with EmbeddedMail(tmp_path / "mail") as again:
+        assert "eñe" in await asyncio.to_thread(_get, f"{again.letters_url}/"), "letters are kept"
 
 
 def _get(url: str) -> str:

@@ -71,7 +71,7 @@ async def test_wrong_passwords_are_refused_and_then_have_to_wait(api: Api) -> No
     assert_problem(full, 429, "guesses-used-up")
     assert full.headers["retry-after"] == "60"
     (event,) = await api.pool.fetch("select * from bus.outbox where type = 'GuessingSeen'")
-    assert event["sequence"] == 2
+    assert event["sequence"] == 3
     wait(api, MINUTE_MS)
     assert (await step_up(api, method="pwd", password=PASSWORD)).status_code == 200
     assert await api.pool.fetchval("select count(*) from users.factor_failures") == 0

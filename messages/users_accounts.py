@@ -1,0 +1,51 @@
+"""Accounts: how they begin, change and end.
+
+Facts carry no e-mail address: they stay on the bus and in the logs long after an account is erased.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from messages.errors import Limited, NotFound
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+class MailTokenUnknown(NotFound):
+    """This link or code was used before, is too old, or was never ours."""
+
+    code = "mail-token-unknown"
+
+
+class RegistrationNotFound(NotFound):
+    """There is no registration that waits under this id."""
+
+    code = "registration-not-found"
+
+
+class LettersUsedUp(Limited):
+    """No further letter is sent now."""
+
+    code = "letters-used-up"
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+class EmailVerified(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: they read the mailbox of their address."""
+
+    user_id: str
+    at_ms: int
+
+
+class PasswordChanged(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: another password from now on. by_mail: it was forgotten."""
+
+    user_id: str
+    by_mail: bool
+    at_ms: int
+
+
+AccountEvent = EmailVerified | PasswordChanged
