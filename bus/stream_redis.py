@@ -26,6 +26,7 @@ EVENT_FIELD = b"e"
 PREVIOUS_FIELD = b"p"
 ANSWER_SECONDS = 10.0
 MAX_TRIM = 100_000
+NONE_KNOWN: Mapping[bytes, Position] = {}
 
 _TOP = """
 local function top(key)
@@ -150,7 +151,7 @@ class RedisStream:
             "XREAD", "COUNT", limit, "BLOCK", block_ms, "STREAMS",
             *keys, *map(str, after.values()), seconds=ANSWER_SECONDS + block_ms / 1000)
         # fmt: on
-        return {keys[key]: [to_entry(*e) for e in entries] for key, entries in answer or ()}
+        return {keys[key]: to_entries(entries) for key, entries in answer or ()}
 
     async def acknowledge(self, stream: str, group: str, positions: Sequence[Position]) -> None:
         """See bus.stream."""
@@ -219,16 +220,31 @@ async def _reachable() -> AsyncIterator[None]:
         raise Unavailable(f"Redis: {error!r}") from error
 
 
-def to_entry(entry_id: bytes, fields: Any) -> Entry:
-    """An entry of the stream; one deleted meanwhile, or foreign, has no event."""
+def to_entries(items: Sequence[Any]) -> list[Entry]:
+    """Entries in order. Most name the one before them, whose position is known then."""
+    entries: list[Entry] = []
+    last_id, last = b"", START
+    for entry_id, fields in items:
+        entry = to_entry(entry_id, fields, {last_id: last})
+        entries.append(entry)
+        last_id, last = entry_id, entry.position
+    return entries
+
+
+def to_entry(entry_id: bytes, fields: Any, known: Mapping[bytes, Position] = NONE_KNOWN) -> Entry:
+    """An entry of the stream; one deleted meanwhile, or foreign, has no event.
+
+    known: positions that were read before, by their text.
+    """
     position = _position(entry_id)
     values = _fields(fields or ())
     try:
         event = _decode(values[EVENT_FIELD])
-        previous = _position(values.get(PREVIOUS_FIELD, b""))
+        named = values.get(PREVIOUS_FIELD, b"")
+        previous = known.get(named) or _position(named)
     except (KeyError, ValueError, msgspec.DecodeError):
         return Entry(position, START, None)
-    if event.position != str(position):
+    if event.position.encode() != entry_id:
         event = msgspec.structs.replace(event, position=str(position))
     return Entry(position, previous, event)
 

@@ -35,16 +35,14 @@ PlacementReader = Callable[[str], Awaitable[Mapping[int, str]]]
 class _Asked:
     """A command that waits for its answer."""
 
-    __slots__ = ("attempts", "deadline", "envelope", "future", "partition", "timer")
+    __slots__ = ("attempts", "deadline", "envelope", "future", "partition")
 
     def __init__(self, envelope: CommandEnvelope, partition: int, deadline: float) -> None:
-        loop = asyncio.get_running_loop()
         self.envelope = envelope
         self.partition = partition
         self.deadline = deadline
         self.attempts = 0
-        self.future: asyncio.Future[Answer] = loop.create_future()
-        self.timer = loop.call_at(deadline, self.expire)
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def expire(self) -> None:
         """The deadline has come."""
@@ -86,6 +84,9 @@ class Handle:
         self._lines: dict[str, _Line] = {}
         self._homeless: list[_Asked] = []
         self._pending = 0
+        # Asks with the usual time, the first to expire first: one timer watches them all.
+        self._expiring: deque[_Asked] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ok = self.metrics.asks.labels(kind.name, "ok")
 
@@ -108,6 +109,7 @@ class Handle:
         partition = partition_of(entity_id, self._kind.partitions)
         asked = _Asked(envelope, partition, asyncio.get_running_loop().time() + seconds)
         self._pending += 1
+        timer = self._watch(asked, is_usual=timeout_ms is None)
         try:
             self._send(asked)
             answer = await asked.future
@@ -116,11 +118,11 @@ class Handle:
             raise
         finally:
             self._pending -= 1
-            asked.timer.cancel()
+            if timer is not None:
+                timer.cancel()
         if answer.code:
             self.metrics.asks.labels(self._kind.name, answer.code).inc()
             raise rebuild_error(answer.code, answer.detail, answer.params)
-        self._ok.inc()
         return self._decode(answer.body) if answer.body else None
 
     async def close(self) -> None:
@@ -132,6 +134,35 @@ class Handle:
         for line in self._lines.values():
             _fail(line.waiting)
         _fail(self._homeless)
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    # --- deadlines --------------------------------------------------------------------------------
+
+    def _watch(self, asked: _Asked, *, is_usual: bool) -> asyncio.TimerHandle | None:
+        """Have it expire in time. Returns the timer if it has one of its own."""
+        loop = asyncio.get_running_loop()
+        if not is_usual:
+            return loop.call_at(asked.deadline, asked.expire)
+        self._forget_done()
+        self._expiring.append(asked)
+        if self._alarm is None:
+            self._alarm = loop.call_at(asked.deadline, self._expire)
+        return None
+
+    def _expire(self) -> None:
+        loop, expiring = asyncio.get_running_loop(), self._expiring
+        self._alarm = None
+        self._forget_done()
+        while expiring and expiring[0].deadline <= loop.time():
+            expiring.popleft().expire()
+            self._forget_done()
+        if expiring:
+            self._alarm = loop.call_at(expiring[0].deadline, self._expire)
+
+    def _forget_done(self) -> None:
+        while self._expiring and self._expiring[0].future.done():
+            self._expiring.popleft()
 
     # --- on the way out ---------------------------------------------------------------------------
 
@@ -193,12 +224,14 @@ class Handle:
 
     def _take(self, batch: Sequence[_Asked], answers: Sequence[Answer]) -> None:
         assert len(answers) == len(batch), "a host answers every command"
-        moved = []
+        moved, well = [], 0
         for asked, answer in zip(batch, answers, strict=True):
             if answer.code == NotOwner.code:
                 moved.append(asked)
             elif not asked.future.done():
                 asked.future.set_result(answer)
+                well += not answer.code
+        self._ok.inc(well)
         if moved:
             self._again(moved, NotOwner.code)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 import structlog
 
@@ -100,8 +99,13 @@ class Connection:
 
     def received(self, data: bytes, encoding: Encoding) -> None:
         """A whole message arrived."""
-        self._door.metrics.received.inc()
-        self._run(lambda now: self.machine.received(data, encoding, now), encoding)
+        door = self._door
+        door.metrics.received += 1
+        try:
+            for action in self.machine.received(data, encoding, door.moment()):
+                self._perform(action, encoding)
+        except Exception:  # noqa: BLE001 - logged there
+            self._fail()
 
     def alive(self) -> None:
         """A ping or a pong frame arrived."""
@@ -167,17 +171,23 @@ class Connection:
 
     # --- actions --------------------------------------------------------------------------------
 
-    def _run(
-        self, step: Callable[[Moment], list[Action]], encoding: Encoding = Encoding.JSON
-    ) -> None:
+    def _run(self, step: Callable[[Moment], list[Action]]) -> None:
         try:
             for action in step(self._door.moment()):
-                self._perform(action, encoding)
-        except Exception:
-            log.exception("connection failed", session_id=self.machine.session_id)
-            self.close(CloseCode.INTERNAL_ERROR, "internal")
+                self._perform(action, Encoding.JSON)
+        except Exception:  # noqa: BLE001 - logged there
+            self._fail()
+
+    def _fail(self) -> None:
+        log.exception("connection failed", session_id=self.machine.session_id)
+        self.close(CloseCode.INTERNAL_ERROR, "internal")
 
     def _perform(self, action: Action, encoding: Encoding) -> None:
+        if isinstance(action, Invoke):  # by far the most
+            task = asyncio.create_task(self._answer(action.call, encoding))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+            return
         hub = self._door.hub
         match action:
             case Send(message):
@@ -187,10 +197,6 @@ class Connection:
                 hub.join(self._subscriber, channel, request_id, cursor)
             case Leave(channel):
                 hub.leave(self._subscriber, channel)
-            case Invoke(call):
-                task = asyncio.create_task(self._answer(call, encoding))
-                self._calls.add(task)
-                task.add_done_callback(self._calls.discard)
             case Echo(request_id):
                 # What waits to be conflated was not sent yet.
                 reached = None if self._subscriber.pending else hub.cursor()
@@ -212,7 +218,6 @@ class Connection:
             self._state,
             call_id=call.id,
             operation=call.op,
-            request_id=str(uuid4()),
             client_key=call.key,
         )
         message = await self._door.operations.run(session, call, encoding)

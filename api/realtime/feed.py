@@ -148,8 +148,8 @@ class Feed:
                     await self._fill(hub, metrics, stream, entry.previous)
                 if entry.event is None:
                     hub.skip(stream, entry.position)
-                else:
-                    await self._show(hub, entry.event)
+                elif self._show(hub, entry.event, entry.position) >= DELIVERIES_AT_ONCE:
+                    await asyncio.sleep(0)
             newest = next((e.event for e in reversed(entries) if e.event), None)
             if newest is not None:
                 metrics.feed_seconds.observe(max(0, self._clock() - newest.at_ms) / 1_000)
@@ -176,7 +176,7 @@ class Feed:
                 events = await self._past.read(stream, hub.frontier[stream], BATCH)
                 events = [e for e in events if parse_position(e.position) <= up_to]
                 for event in events:
-                    await self._show(hub, event)
+                    await self._bring(hub, event)
                 metrics.feed_filled.inc(len(events))
                 if len(events) < BATCH:
                     hub.skip(stream, up_to)
@@ -193,19 +193,23 @@ class Feed:
                     continue
                 events = await self._past.read(stream, hub.frontier[stream], BATCH)
                 for event in events:
-                    await self._show(hub, event)
+                    await self._bring(hub, event)
                 metrics.feed_filled.inc(len(events))
         except Exception as error:  # noqa: BLE001 - both are away: the next round may be luckier
             log.warning("no news at all", error=repr(error))
 
-    async def _show(self, hub: Hub, event: Event) -> None:
+    async def _bring(self, hub: Hub, event: Event) -> None:
+        if self._show(hub, event, None) >= DELIVERIES_AT_ONCE:
+            await asyncio.sleep(0)
+
+    def _show(self, hub: Hub, event: Event, position: Position | None) -> int:
+        """Publish, and return how many listeners that reached."""
         before = hub.counts.deliveries
         try:
-            hub.publish(event)
+            hub.publish(event, position)
         except Exception:
             log.exception("event cannot be shown", event_id=event.event_id, type=event.type)
-        if hub.counts.deliveries - before >= DELIVERIES_AT_ONCE:
-            await asyncio.sleep(0)
+        return hub.counts.deliveries - before
 
     def _set_up(self, up: bool) -> None:
         if up and not self.up:

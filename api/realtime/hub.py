@@ -166,16 +166,24 @@ class Hub:
         if stream not in self.history.floors:
             self.history.raise_floor(stream, position)
 
-    def publish(self, event: Event) -> bool:
-        """Show an event on its channels. False if its position was passed already."""
-        position, stream = parse_position(event.position), event.stream
-        if position <= self.frontier.get(stream, START):
+    def publish(self, event: Event, position: Position | None = None) -> bool:
+        """Show an event on its channels. False if its position was passed already.
+
+        position: the event's, where it was read before.
+        """
+        if position is None:
+            position = parse_position(event.position)
+        stream = event.stream
+        reached = self.frontier.get(stream)
+        if reached is None:
+            self.follow(stream, Position(position.xid, position.id - 1))
+        elif position <= reached:
             self.counts.duplicates += 1
             return False
-        self.follow(stream, Position(position.xid, position.id - 1))
         self.frontier[stream] = position
         self.counts.published += 1
-        for channel in dict.fromkeys(event.channels):
+        channels = event.channels
+        for channel in channels if len(channels) < 2 else dict.fromkeys(channels):
             shown = Shown(channel, event, position)
             self.history.append(shown)
             if (audience := self._audiences.get(channel)) is not None:

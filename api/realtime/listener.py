@@ -10,6 +10,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 DOOR = "listener"
 PATHS = frozenset({b"/", b"/ws", b"/realtime/ws"})
+AT_ONCE = 16_384  # bytes that a client's messages of one turn of the loop gather to at most
 READ_BUFFER = 2_048  # a connection's, to begin with; it grows with what a client sends
 BACKLOG = 2_048
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -41,6 +43,8 @@ ENCODINGS = {WSMsgType.TEXT: Encoding.JSON, WSMsgType.BINARY: Encoding.MSGPACK}
 # client that has just gone. What matters is logged by the connection itself.
 QUIET = ("vibestream.realtime.picows", "aiofastnet")
 
+log = structlog.get_logger(__name__)
+
 
 class Listener:
     """Accepts on a port of its own."""
@@ -50,6 +54,7 @@ class Listener:
         self._host = host
         self._port = port
         self._server: asyncio.Server | None = None
+        self._unsent: list[Peer] = []
 
     async def start(self) -> None:
         """Listen. OSError if the port is taken."""
@@ -86,6 +91,25 @@ class Listener:
         if self._server is not None:
             self._server.close()
 
+    def send_soon(self, peer: Peer) -> None:
+        """Write what the peer has gathered once this turn of the loop is over.
+
+        A batch of the engine answers many calls of a client at once, and a write to its socket
+        costs more than all else that is done for a call's answer.
+        """
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append(peer)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for peer in unsent:
+            try:
+                peer.flush()
+            except Exception:  # a broken transport is that client's alone
+                log.exception("write failed")
+                peer.cut_off()
+
     def _upgrade(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         headers = request.headers
         # Firefox says "keep-alive, Upgrade", which picows does not take for an upgrade.
@@ -99,7 +123,7 @@ class Listener:
             return _refusal(refused.status, refused.detail.encode(), refused.retry_after_s)
         chosen = {"Sec-WebSocket-Protocol": SUBPROTOCOL} if offered else None
         response = WSUpgradeResponse.create_101_response(chosen)
-        return WSUpgradeResponseWithListener(response, Peer(self._door))
+        return WSUpgradeResponseWithListener(response, Peer(self._door, self))
 
 
 def _refusal(
@@ -113,11 +137,17 @@ def _refusal(
 class Peer(WSListener):
     """One client's transport: an Outlet for the connection, callbacks for picows."""
 
-    __slots__ = ("_connection", "_door", "_fragments", "_kind", "_linger", "_raw", "_transport")
+    __slots__ = (
+        *("_connection", "_door", "_fragments", "_kind", "_linger", "_listener", "_raw"),
+        *("_transport", "_unsent", "_unsent_bytes"),
+    )
     framed = True
 
-    def __init__(self, door: RealtimeServer) -> None:
+    def __init__(self, door: RealtimeServer, listener: Listener) -> None:
         self._door = door
+        self._listener = listener
+        self._unsent: list[Wire] = []
+        self._unsent_bytes = 0
         self._connection: Connection | None = None
         self._transport: Any = None
         self._raw: Any = None
@@ -129,20 +159,34 @@ class Peer(WSListener):
 
     def write(self, data: Wire) -> None:
         """See Outlet."""
-        self._raw.write(data)
+        unsent = self._unsent
+        if not unsent:
+            self._listener.send_soon(self)
+        unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was gathered to the transport."""
+        unsent = self._unsent
+        if unsent:
+            self._unsent, self._unsent_bytes = [], 0
+            self._raw.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))  # type: ignore[arg-type]
 
     def buffered(self) -> int:
         """See Outlet."""
         size: int = self._raw.get_write_buffer_size()
-        return size
+        return size + self._unsent_bytes
 
     def ping(self) -> bool:
         """See Outlet."""
-        self._raw.write(PING_FRAME)
+        self.write(PING_FRAME)
         return True
 
     def close(self, code: int, reason: str) -> None:
         """See Outlet. The peer's own close frame ends it, or the linger time."""
+        self.flush()
         self._transport.send_close(code, reason.encode())
         linger_s = self._door.limits.close_linger_ms / 1_000
         self._linger = asyncio.get_running_loop().call_later(linger_s, self.cut_off)

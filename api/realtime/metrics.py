@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
 
 PREFIX = "vibestream_realtime"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
@@ -18,27 +26,44 @@ class OperationMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            f"{PREFIX}_calls", "Calls answered.", ("operation", "outcome"), registry=self.registry
-        )
-        self._seconds = Histogram(
-            f"{PREFIX}_call_seconds",
-            "Seconds from a call's arrival to its answer.",
-            ("operation",),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        # Finding a labelled child costs more than counting; operations and codes are few.
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        # One loop counts, so that the locks of the library's own counters guard nothing.
+        self._calls: dict[tuple[str, str], int] = {}
+        self._seconds: dict[str, _Seconds] = {}
+        self.registry.register(self)
 
     def observe(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call."""
-        child = self._children.get((operation, outcome))
-        if child is None:
-            child = self._calls.labels(operation, outcome), self._seconds.labels(operation)
-            self._children[operation, outcome] = child
-        child[0].inc()
-        child[1].observe(seconds)
+        kind = operation, outcome
+        self._calls[kind] = self._calls.get(kind, 0) + 1
+        spent = self._seconds.get(operation)
+        if spent is None:
+            spent = self._seconds[operation] = _Seconds()
+        spent.buckets[bisect_left(SECONDS, seconds)] += 1
+        spent.sum += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """What the registry asks for."""
+        calls = CounterMetricFamily(
+            f"{PREFIX}_calls", "Calls answered.", labels=("operation", "outcome")
+        )
+        for kind, count in list(self._calls.items()):
+            calls.add_metric(kind, count)
+        text = "Seconds from a call's arrival to its answer."
+        seconds = HistogramMetricFamily(f"{PREFIX}_call_seconds", text, labels=("operation",))
+        for operation, spent in list(self._seconds.items()):
+            bounds = [*map(floatToGoString, SECONDS), "+Inf"]
+            counts = zip(bounds, accumulate(spent.buckets), strict=True)
+            seconds.add_metric((operation,), list(counts), spent.sum)
+        yield calls
+        yield seconds
+
+
+class _Seconds:
+    __slots__ = ("buckets", "sum")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(SECONDS) + 1)
+        self.sum = 0.0
 
 
 class RealtimeMetrics:
@@ -58,9 +83,7 @@ class RealtimeMetrics:
         self.refused = Counter(
             f"{PREFIX}_upgrades_refused", "Upgrades refused.", ("why",), registry=self.registry
         )
-        self.received = Counter(
-            f"{PREFIX}_messages_received", "Messages of clients.", registry=self.registry
-        )
+        self.received = 0  # messages of clients
         self.feed_seconds = Histogram(
             f"{PREFIX}_feed_seconds",
             "From an event's time to its publication here, newest of a batch.",

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from api.realtime.channels import check_permission
+from api.realtime.deadlines import Deadlines
 from api.realtime.metrics import OperationMetrics
 from api.realtime.protocol import Call, Encoding, ErrorMessage, Result, error_message
 from api.realtime.session import ClientSession
@@ -53,7 +54,7 @@ class Operation(msgspec.Struct, frozen=True):
     from_json: msgspec.json.Decoder[Any]
     from_msgpack: msgspec.msgpack.Decoder[Any]
 
-    def decode(self, raw: bytes, encoding: Encoding) -> Any:
+    def decode(self, raw: bytes | msgspec.Raw, encoding: Encoding) -> Any:
         """The parameters. Raises BadParams."""
         decoder = self.from_json if encoding is Encoding.JSON else self.from_msgpack
         try:
@@ -72,7 +73,7 @@ class Operations:
     ) -> None:
         self.clock = clock
         self._operations: dict[str, Operation] = {}
-        self._timeout_s = timeout_ms / 1_000
+        self._deadlines = Deadlines(timeout_ms / 1_000)
         self.metrics = OperationMetrics()
 
     def __iter__(self) -> Iterator[Operation]:
@@ -113,9 +114,12 @@ class Operations:
         started = time.perf_counter()
         operation = self._operations.get(call.op)
         name = operation.name if operation else "unknown"
+        watched = self._deadlines.watch()
         try:
             message: Result | ErrorMessage = await self._answer(operation, session, call, encoding)
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not watched.is_late or watched.task.uncancel():
+                raise
             message = error_message(call.id, Unavailable("the operation took too long"))
         except VibeStreamError as error:
             if error.code == VibeStreamError.code:
@@ -128,6 +132,8 @@ class Operations:
             else:
                 self._log_defect(session, call)
                 message = _internal(session, call)
+        finally:
+            watched.done = True
         outcome = message.code if isinstance(message, ErrorMessage) else "ok"
         self.metrics.observe(name, outcome, time.perf_counter() - started)
         return message
@@ -139,9 +145,7 @@ class Operations:
             raise UnknownOperation
         if operation.permission is not None:
             check_permission(session.require_subject(), operation.permission)
-        params = operation.decode(bytes(call.params), encoding)
-        async with asyncio.timeout(self._timeout_s):
-            answer = await operation.handler(session, params)
+        answer = await operation.handler(session, operation.decode(call.params, encoding))
         return Result(call.id, {} if answer is None else answer)
 
     def _log_defect(self, session: ClientSession, call: Call) -> None:

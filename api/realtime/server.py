@@ -230,6 +230,7 @@ class RealtimeServer:
     def _numbers(self) -> dict[str, float]:
         return {
             "connections": len(self),
+            "messages_received": self.metrics.received,
             "channels": self.hub.channels,
             "history_events": len(self.hub.history),
             "history_bytes": self.hub.history.size_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from api.realtime.channels import Subject
 from messages.errors import Unauthenticated
@@ -33,7 +34,7 @@ class ConnectionState:
 class ClientSession:
     """One call on a connection. Handlers get it, and must not keep it."""
 
-    __slots__ = ("_client_key", "_state", "call_id", "operation", "request_id")
+    __slots__ = ("_client_key", "_request_id", "_state", "call_id", "operation")
 
     def __init__(
         self,
@@ -41,14 +42,21 @@ class ClientSession:
         *,
         call_id: str,
         operation: str,
-        request_id: str,
         client_key: str | None,
+        request_id: str = "",
     ) -> None:
         self._state = state
         self._client_key = client_key
         self.call_id = call_id
         self.operation = operation
-        self.request_id = request_id
+        self._request_id = request_id
+
+    @property
+    def request_id(self) -> str:
+        """What the call is named in the logs. Made when first asked for: few calls need it."""
+        if not self._request_id:
+            self._request_id = str(uuid4())
+        return self._request_id
 
     @property
     def session_id(self) -> str:

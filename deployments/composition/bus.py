@@ -13,7 +13,7 @@ from actors.user_activity import UserActivityHandler
 from bus.jobs import Job
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
-from deployments.composition.common import now_ms, open_handles
+from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -46,6 +46,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     if settings.smtp_url:  # without it letters wait in the queue
         worker.also(open_sender(settings, pool, store, registry))
     await worker.start()
+    collect_seldom()
     return worker
 
 

@@ -16,7 +16,7 @@ from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
 from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
-from deployments.composition.common import now_ms, open_handles, open_tokens
+from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.ray_processes import RayProcesses
 from deployments.settings import Settings
@@ -81,7 +81,9 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
             "realtime": processes.scrape_realtime,
         },
     )
-    return create_app(services)
+    app = create_app(services)
+    collect_seldom()
+    return app
 
 
 def _stores(

@@ -18,7 +18,7 @@ from api.realtime.metrics import RealtimeMetrics
 from api.realtime.operations import Operations
 from api.realtime.server import RealtimeServer
 from bus.stream_redis import RedisStream
-from deployments.composition.common import now_ms, open_handles, open_tokens
+from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations.tokens import load_secret
@@ -64,6 +64,7 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
         allowed_origins=own_origins(settings) | frozenset(settings.allowed_origins),
     )
     await server.start()
+    collect_seldom()
     return server, create_app(server)
 
 

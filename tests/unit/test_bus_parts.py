@@ -18,7 +18,7 @@ from bus.limits import Limits
 from bus.metrics import BusMetrics
 from bus.relay import Relay
 from bus.retry import Backoff, is_transient
-from bus.stream_redis import to_entry
+from bus.stream_redis import to_entries, to_entry
 from bus.wiring import Wiring
 from bus.worker import ForeignHistoryError, Worker
 from messages.bus import START, Position, parse_position
@@ -90,6 +90,15 @@ def test_an_entry_knows_its_event_its_place_and_the_one_before() -> None:
     assert entry.position == Position(2, 1)
     assert entry.previous == Position(1, 1)
     assert entry.event == event("a", position="2-1")
+
+
+def test_entries_name_those_before_them_wherever_they_stand() -> None:
+    body = msgspec.json.encode(event("a", position="9-9"))
+    ids = [(b"2-1", b"1-1"), (b"2-2", b"2-1"), (b"3-1", b"2-2"), (b"9-9", b"8-0")]
+    entries = to_entries([(own, [b"p", before, b"e", body]) for own, before in ids])
+    found = [(str(e.position).encode(), str(e.previous).encode()) for e in entries]
+    assert found == ids
+    assert [e.event.position.encode() for e in entries if e.event] == [own for own, _ in ids]
 
 
 @pytest.mark.parametrize(

@@ -169,3 +169,38 @@ def test_what_a_handler_knows() -> None:
     with pytest.raises(Unauthenticated):
         anonymous.require_subject()
     assert ana.now() == 123
+
+
+async def test_a_late_call_ends_alone() -> None:
+    operations, go_on = Operations(timeout_ms=300), asyncio.Event()
+
+    async def wait(caller: ClientSession, params: Params) -> Params:
+        if params.amount:
+            await go_on.wait()
+        return params
+
+    operations.register("wait", wait, Params, permission=None)
+
+    async def call(amount: int) -> Result | ErrorMessage:
+        raw = msgspec.Raw(b'{"amount":%d}' % amount)
+        return await operations.run(session(), Call(str(amount), "wait", raw), Encoding.JSON)
+
+    first = asyncio.create_task(call(1))
+    await asyncio.sleep(0.2)
+    second = asyncio.create_task(call(2))
+    assert isinstance(await call(0), Result)
+    told = await first
+    assert isinstance(told, ErrorMessage)
+    assert told.code == "unavailable"
+    go_on.set()
+    assert isinstance(await second, Result)
+
+
+async def test_a_call_that_is_cancelled_is_not_answered() -> None:
+    operations = Operations(timeout_ms=10_000)
+    operations.register("stall", stall, NoParams, permission=None)
+    running = asyncio.create_task(operations.run(session(), Call("1", "stall"), Encoding.JSON))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -280,3 +281,19 @@ async def test_closing_tells_whoever_waits(make: Callable[..., Asking]) -> None:
     await asking.handle.close()
     outcomes = await asyncio.gather(*asks, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+
+
+async def test_each_ask_has_its_time_whatever_came_of_those_before(
+    make: Callable[..., Asking],
+) -> None:
+    asking = make(limits=replace(QUICK, ask_ms=30))
+    assert await asking.ask_many(3) == [Count(7)] * 3
+    asking.hosts.gate.clear()
+    late = await asyncio.gather(*(asking.ask() for _ in range(3)), return_exceptions=True)
+    assert [type(found) for found in late] == [Unavailable] * 3
+    asking.hosts.gate.set()
+    assert await asking.ask() == Count(7)
+    asking.hosts.gate.clear()
+    with pytest.raises(Unavailable):
+        await asking.ask()
+    asking.hosts.gate.set()
