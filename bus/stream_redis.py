@@ -12,6 +12,7 @@ import msgspec
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from bus.stream import Entry, GroupMissingError
@@ -77,12 +78,14 @@ def stream_key(stream: str) -> str:
 class RedisStream:
     """The broker at a URL. Connects when first used; needs a loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, credentials: CredentialProvider | None = None) -> None:
+        """credentials: of each connection, if the URL has none."""
         # redis-py's defaults break blocking reads (a socket timeout of 5 s) and repeat a command
         # whose outcome is unknown (10 times). Here nothing is repeated below the caller, who knows
         # what may be, and a dead peer is found by keepalive and by a time limit around each call.
         self._redis = redis.Redis.from_url(
             url,
+            credential_provider=credentials,
             protocol=2,
             socket_timeout=None,
             socket_connect_timeout=5,

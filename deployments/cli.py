@@ -129,11 +129,12 @@ def bench(
 
 def main() -> None:
     """Run the command; what an operator can mend is one line on stderr and exit status 1."""
+    from integrations.secret_stores import SecretStoreError
     from storage.migrate import MigrationDrift
 
     try:
         app()
-    except (LaunchError, MigrationDrift) as error:
+    except (LaunchError, MigrationDrift, SecretStoreError) as error:
         _fail(str(error))
     except ValidationError as error:
         # Its own text names the setting and may quote its value; these words do not.

@@ -50,8 +50,7 @@ AMENDMENTS = (
     # default that takes an hour.
     (
         _FRONT,
-        f"{_FRONT}    option forwardfor\n"
-        "    timeout http-request 10s\n    timeout http-keep-alive 75s\n",
+        f"{_FRONT}    option forwardfor\n    timeout http-request 10s\n",
     ),
     # Nobody but this machine asks HAProxy how it is.
     ("    bind :{{ config.metrics_port }}\n", "    bind 127.0.0.1:{{ config.metrics_port }}\n"),

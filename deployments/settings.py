@@ -1,18 +1,21 @@
 """Settings, read once from `VIBESTREAM_*` variables and an optional `.env`, by deployments only.
 
-Secrets may also come as files, as container platforms mount them: `VIBESTREAM_SECRETS_DIR` names a
-folder with a file per setting, such as `vibestream_postgres_url`. Variables win.
+Secrets may also come from a store that `VIBESTREAM_SECRETS` names (`integrations/secret_stores.py`
+tells which), or as files, as container platforms mount them: `VIBESTREAM_SECRETS_DIR` names a
+folder with a file per setting, such as `vibestream_postgres_url`. Variables win, then the store.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,7 +31,9 @@ from integrations import oidc_apple as apple
 from integrations import oidc_google as google
 from integrations.mailer_smtp import check_url
 from integrations.oidc_metadata import is_safe
+from integrations.secret_stores import open_store
 
+SECRETS_VARIABLE = "VIBESTREAM_SECRETS"
 SECRETS_DIR_VARIABLE = "VIBESTREAM_SECRETS_DIR"
 # Passwords of documentation and examples.
 WELL_KNOWN = frozenset({"password", "postgres", "secret", "changeme", "vibestream", "redis"})
@@ -98,6 +103,10 @@ class Settings(BaseSettings):
     platform_phase: PlatformPhase = PlatformPhase.LAUNCH
     auction_ms: int = Field(60_000, ge=100, le=3_600_000)
     beat_interval_ms: int = Field(10_000, ge=200, le=60_000)
+    # Where secrets are kept, as a URL without any: vault://vault.internal:8200/secret/vibestream
+    secrets: str = ""
+    secrets_dir: str = ""
+    secrets_refresh_s: float = Field(60.0, ge=0.1, le=86_400)
     # Whether `run` loads the demo. Production never does.
     demo: bool = True
 
@@ -171,11 +180,38 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, variables, `.env`, then the folder of secrets if one is named."""
+        sources: tuple[PydanticBaseSettingsSource, ...]
         sources = (init_settings, env_settings, dotenv_settings)
+        if store := os.environ.get(SECRETS_VARIABLE):
+            sources = (*sources, StoreSource(settings_cls, store))
         folder = os.environ.get(SECRETS_DIR_VARIABLE)
         if not folder:
             return sources
         return (*sources, SecretsSettingsSource(settings_cls, secrets_dir=folder))
+
+
+class StoreSource(PydanticBaseSettingsSource):
+    """Settings from a secret store. Raises SecretStoreError where it cannot be read."""
+
+    def __init__(self, settings_cls: type[BaseSettings], url: str) -> None:
+        super().__init__(settings_cls)
+        self._values = open_store(url).read()
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The store's value of a field, if it has one."""
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """All fields that the store has."""
+        fields = self.settings_cls.model_fields
+        return {name: value for name, value in self._values.items() if name in fields}
+
+
+def check_again(settings: Settings, changes: Mapping[str, str]) -> None:
+    """Ask the rules of whole settings about changed ones. Raises ValueError."""
+    changed_settings = settings.model_copy(update=dict(changes))
+    for rule in Settings.__pydantic_decorators__.model_validators:
+        getattr(changed_settings, rule)()
 
 
 def _refuse_weak(name: str, url: str) -> None:

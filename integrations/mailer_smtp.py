@@ -51,6 +51,10 @@ class SmtpMailer:
         self._tls = tls
         self._client: aiosmtplib.SMTP | None = None
 
+    async def use(self, url: str) -> None:
+        """Take another URL from the next connection on. Raises ValueError if it is none."""
+        self._parts = check_url(url)
+
     async def deliver(self, letter: Letter) -> Delivery:
         """Try to hand a letter to the server."""
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -65,7 +65,13 @@ class BusStore(BusLags):
         self._session = session
 
     @classmethod
-    async def open(cls, url: str, *, max_size: int = POOL_SIZE) -> BusStore:
+    async def open(
+        cls,
+        url: str,
+        *,
+        max_size: int = POOL_SIZE,
+        present_url: Callable[[], str] | None = None,
+    ) -> BusStore:
         """Connect. Raises one of storage.database.CONNECTION_ERRORS if there is no server."""
         pool = await open_pool(
             url,
@@ -75,8 +81,9 @@ class BusStore(BusLags):
             # batch for state that nobody sets.
             reset=_keep_session,
             settings=PLANNED_ANEW,
+            present_url=present_url,
         )
-        session = BusSession(url)
+        session = BusSession(url, present_url)
         session.start()
         return cls(pool, session)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -88,8 +88,9 @@ class Lease:
 class BusSession:
     """Keeps the connection, and comes back by itself when it is lost."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, present_url: Callable[[], str] | None = None) -> None:
+        """present_url: what the URL is by now, asked for each new connection."""
+        self._url = present_url or (lambda: url)
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._busy = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -159,7 +160,7 @@ class BusSession:
     async def _serve(self) -> None:
         settings = {**SERVER_SETTINGS, **KEEPALIVE}
         connection = await asyncpg.connect(
-            self._url, timeout=ANSWER_SECONDS, server_settings=settings
+            self._url(), timeout=ANSWER_SECONDS, server_settings=settings
         )
         try:
             connection.add_termination_listener(lambda _: self._changed.set())

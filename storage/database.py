@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
 
@@ -70,14 +70,21 @@ async def open_pool(
     application_name: str = SERVER_SETTINGS["application_name"],
     reset: Callable[[Any], Awaitable[None]] | None = None,
     settings: Mapping[str, str] | None = None,
+    present_url: Callable[[], str] | None = None,
 ) -> Pool:
     """A pool on `url`. Raises one of CONNECTION_ERRORS if the server cannot be reached.
 
     reset: what is done to a connection that comes back; None is asyncpg's own, a round trip.
     settings: of the server for its connections, beside SERVER_SETTINGS.
+    present_url: what the URL is by now, asked for each new connection; its password may change.
     """
+
+    async def connect(_url: Any, **options: Any) -> Any:
+        return await asyncpg.connect(url if present_url is None else present_url(), **options)
+
     return await asyncpg.create_pool(
         url,
+        connect=cast(Any, connect),  # its stub has a name for each option
         min_size=min_size,
         max_size=max_size,
         command_timeout=30,

@@ -11,6 +11,7 @@ import redis.asyncio as redis_asyncio
 import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
 from domain.rate_limits import Ask, Grant, take
@@ -90,10 +91,14 @@ class SteadyRates:
         return await self._alone.take(asks)
 
 
-def open_client(url: str) -> redis_asyncio.Redis:
-    """A client that fails at once: the default asks ten times again."""
+def open_client(url: str, credentials: CredentialProvider | None = None) -> redis_asyncio.Redis:
+    """A client that fails at once: the default asks ten times again.
+
+    credentials: of each connection, if the URL has none.
+    """
     return redis_asyncio.Redis.from_url(
         url,
+        credential_provider=credentials,
         socket_timeout=ANSWER_S,
         socket_connect_timeout=ANSWER_S,
         retry=Retry(NoBackoff(), 0),

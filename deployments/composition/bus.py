@@ -15,6 +15,7 @@ from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
+from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from storage import users_registrations
@@ -29,13 +30,15 @@ EXPIRED_EVERY_S = 60.0
 async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
     """The worker of that name, started."""
     registry = CollectorRegistry()
-    store = await BusStore.open(settings.postgres_url, max_size=16)
-    pool = await open_pool(settings.postgres_url, max_size=4, application_name=name)
+    secrets = open_secrets(settings)
+    url, present_url = settings.postgres_url, secrets.present("postgres_url")
+    store = await BusStore.open(url, max_size=16, present_url=present_url)
+    pool = await open_pool(url, max_size=4, application_name=name, present_url=present_url)
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))
     worker = Worker(
         name,
         store,
-        RedisStream(settings.redis_url),
+        RedisStream(*secrets.redis()),
         [RewardListenHandler(handles), UserActivityHandler(now_ms)],
         STREAMS,
         now_ms,
@@ -44,7 +47,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     worker.add_jobs(Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)))
     worker.add_jobs(Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)))
     if settings.smtp_url:  # without it letters wait in the queue
-        worker.also(open_sender(settings, pool, store, registry))
+        worker.also(open_sender(settings, pool, store, registry, secrets))
     await worker.start()
     collect_seldom()
     return worker

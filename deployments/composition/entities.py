@@ -11,6 +11,7 @@ from actors.runtime.supervisor import Supervisor
 from actors.runtime.transport import Transport
 from deployments.composition.common import collect_seldom, now_ms
 from deployments.composition.kernels import load_hashes
+from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import HostSpec, entity_kinds, host_specs, plan
 from storage.database import open_pool
@@ -32,6 +33,7 @@ async def open_host(spec: HostSpec, settings: Settings) -> Host:
         settings.postgres_url,
         max_size=limits.lanes * len(spec.kinds) + SPARE_CONNECTIONS,
         application_name=spec.name,
+        present_url=open_secrets(settings).present("postgres_url"),
     )
     host = Host(spec.name, [kinds[name] for name in spec.kinds], pool, now_ms, limits)
     await host.start()
@@ -41,7 +43,12 @@ async def open_host(spec: HostSpec, settings: Settings) -> Host:
 
 async def open_supervisor(settings: Settings, transport: Transport) -> Supervisor:
     """The supervisor of all hosts, started."""
-    pool = await open_pool(settings.postgres_url, max_size=2, application_name="supervisor")
+    pool = await open_pool(
+        settings.postgres_url,
+        max_size=2,
+        application_name="supervisor",
+        present_url=open_secrets(settings).present("postgres_url"),
+    )
     wanted = plan(entity_kinds(settings), host_specs(settings))
     supervisor = Supervisor(wanted, pool, transport, now_ms)
     await supervisor.start()

@@ -19,6 +19,7 @@ from deployments import proof_keys
 from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.ray_processes import RayProcesses
+from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
 from integrations.audio import ProcessInspector
@@ -39,9 +40,16 @@ PROBE_SECONDS = 1.5
 async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     """The gateway. Raises what a store raises when it cannot be reached."""
     folder = settings.folder
-    pool = await open_pool(settings.postgres_url, max_size=POOL_SIZE, application_name="gateway")
-    redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5)
-    counters = open_client(settings.redis_url)
+    secrets = open_secrets(settings)
+    pool = await open_pool(
+        settings.postgres_url,
+        max_size=POOL_SIZE,
+        application_name="gateway",
+        present_url=secrets.present("postgres_url"),
+    )
+    url, credentials = secrets.redis()
+    redis = redis_asyncio.Redis.from_url(url, credential_provider=credentials, socket_timeout=5)
+    counters = open_client(url, credentials)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
     metrics = HandleMetrics()
     uploads = folder / "uploads"
@@ -72,7 +80,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         attempts=open_attempts(counters),
         handles=open_handles(settings, pool, processes, metrics),
         health_checks=(
-            *_stores(settings, pool, redis, objects),
+            *_stores(pool, redis, RedisStream(url, credentials), objects),
+            HealthCheck("secrets", secrets.health, critical=False),
             *_actors(settings, processes),
         ),
         scrapers={
@@ -87,9 +96,9 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
 
 
 def _stores(
-    settings: Settings, pool: Pool, redis: redis_asyncio.Redis, objects: ObjectStore
+    pool: Pool, redis: redis_asyncio.Redis, broker: RedisStream, objects: ObjectStore
 ) -> tuple[HealthCheck, ...]:
-    lags, broker = BusLags(pool), RedisStream(settings.redis_url)
+    lags = BusLags(pool)
 
     async def postgres() -> str:
         return str(await pool.fetchval("select current_setting('server_version')"))

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from bus.mail import MailSender, Wakes
 from deployments.composition.common import now_ms
+from deployments.secrets import Secrets
 from deployments.settings import Settings
 from integrations.mail_templates import write
 from integrations.mailer_smtp import SmtpMailer
@@ -15,7 +16,7 @@ from storage.mail import MailQueue, QueuedMail
 
 
 def open_sender(
-    settings: Settings, pool: Pool, store: Wakes, registry: CollectorRegistry
+    settings: Settings, pool: Pool, store: Wakes, registry: CollectorRegistry, secrets: Secrets
 ) -> MailSender:
     """What sends the letters that wait in the queue."""
 
@@ -24,4 +25,5 @@ def open_sender(
         return write(mail.mail_id, mail.to, mail.template, mail.locale, values)
 
     mailer = SmtpMailer(settings.smtp_url, settings.mail_from, now_ms)
+    secrets.on_change("smtp_url", mailer.use)
     return MailSender(MailQueue(pool), mailer, render, store, now_ms, registry)

@@ -19,6 +19,7 @@ from api.realtime.operations import Operations
 from api.realtime.server import RealtimeServer
 from bus.stream_redis import RedisStream
 from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
+from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations.tokens import load_secret
@@ -33,11 +34,13 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
 
     Raises OSError if the port is taken, or what a store raises that cannot be reached.
     """
+    secrets = open_secrets(settings)
     pool = await open_pool(
         settings.postgres_url,
         max_size=POOL_SIZE,
         application_name="realtime",
         settings=PLANNED_ANEW,
+        present_url=secrets.present("postgres_url"),
     )
     store = RealtimeStore(pool)
     registry = CollectorRegistry()
@@ -57,7 +60,7 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
         Hub(limits, store.replay),
         operations,
         authenticate,
-        Feed(RedisStream(settings.redis_url), STREAMS, store, clock=now_ms),
+        Feed(RedisStream(*secrets.redis()), STREAMS, store, clock=now_ms),
         host=settings.http_host,
         port=settings.realtime_port,
         metrics=RealtimeMetrics(registry),
