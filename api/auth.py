@@ -18,7 +18,7 @@ from api.services import Services
 from domain.access import Decision, Permission, Reason, decide
 from integrations import api_keys
 from integrations.tokens import Claims
-from messages.errors import Unauthenticated
+from messages.errors import Unauthenticated, Unavailable
 from messages.users import PermissionMissing
 from storage import users as storage
 
@@ -77,7 +77,7 @@ def seen_at_the_door(services: Services, authorization: str) -> Claims | None:
         return services.recent_keys.counted_for(token, now_ms)
     try:
         return services.tokens.verify(token, now_ms)
-    except Unauthenticated:
+    except (Unauthenticated, Unavailable):
         return None
 
 

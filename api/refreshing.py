@@ -12,13 +12,14 @@ from domain.users_refresh import Verdict, judge
 from domain.users_sessions import POLICY
 from integrations.refresh_tokens import digest
 from integrations.tokens import Grant
+from messages.mail import Template
 from messages.users_sessions import (
     Because,
     RefreshReuseDetected,
     RefreshTokenInvalid,
     SessionEnded,
 )
-from storage import audit, users_events, users_sessions
+from storage import audit, mail, users_events, users_sessions
 from storage import users_refresh as storage
 from storage.database import Connection
 
@@ -80,7 +81,7 @@ async def _obey(
         case Verdict.REPEAT:
             return await _repeat(services, connection, owner, found, token)
         case Verdict.REUSED:
-            await _end_family(connection, owner, now_ms)
+            await _end_family(connection, owner, found, now_ms)
     return None
 
 
@@ -122,7 +123,9 @@ async def _repeat(
     return Live(live, found.number + len(seeds))
 
 
-async def _end_family(connection: Connection, owner: storage.Owner, now_ms: int) -> None:
+async def _end_family(
+    connection: Connection, owner: storage.Owner, found: storage.Found, now_ms: int
+) -> None:
     fact = RefreshReuseDetected(owner.user_id, owner.session_id, now_ms)
     await users_events.tell(connection, owner.user_id, [fact], now_ms)
     await audit.record(
@@ -141,3 +144,5 @@ async def _end_family(connection: Connection, owner: storage.Owner, now_ms: int)
         actor=audit.PLATFORM,
         only=[owner.session_id],
     )
+    where = {"device": found.device, "place": found.place}
+    await mail.notify(connection, owner.user_id, Template.SESSION_SUSPECTED, where, now_ms)

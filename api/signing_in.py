@@ -22,9 +22,10 @@ from domain import users_sessions as domain
 from integrations.devices import device_label
 from integrations.refresh_tokens import digest
 from integrations.tokens import Claims, Grant
+from messages.mail import Template
 from messages.users import UserNotFound
 from messages.users_sessions import Because, Method, SessionEnded
-from storage import audit, users_events, users_factors, users_refresh
+from storage import audit, mail, users_events, users_factors, users_refresh
 from storage import users as storage
 from storage import users_sessions as sessions
 from storage.database import Connection
@@ -98,6 +99,9 @@ async def start_session(
         if user is None:
             raise UserNotFound
         await _make_room(connection, user_id, now_ms)
+        if await sessions.is_strange(connection, user_id, session.device):
+            where = {"device": session.device, "place": session.place}
+            await mail.notify(connection, user_id, Template.NEW_DEVICE, where, now_ms)
         await sessions.add_session(connection, session)
         await users_refresh.add_first(connection, digest(refresh_token), session.session_id, now_ms)
         await audit.record(

@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 import msgspec
@@ -84,6 +84,13 @@ class SigningKey:
         self.jwk = {**members, "kid": self.key_id, "alg": ALGORITHM, "use": "sig"}
 
 
+class Revocations(Protocol):
+    """Who knows which sessions ended; `storage.users_revocations.Revocations` does."""
+
+    def check(self, session_id: str) -> None:
+        """Raises SessionEnded, or Unavailable if it cannot be known."""
+
+
 class AccessTokens:
     """Issue and verify. The first of `keys` signs."""
 
@@ -94,9 +101,11 @@ class AccessTokens:
         issuer: str = "vibestream",
         audience: str = "vibestream-api",
         lifetime_ms: int = LIFETIME_MS,
+        revocations: Revocations | None = None,
     ) -> None:
         assert keys, "there is a key to sign with"
         self.issuer, self.audience, self.lifetime_ms = issuer, audience, lifetime_ms
+        self._revocations = revocations
         self._current = keys[0]
         self._keys = {key.key_id: key for key in keys}
         self._verified: OrderedDict[str, Claims] = OrderedDict()
@@ -122,7 +131,10 @@ class AccessTokens:
         return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers=headers)
 
     def verify(self, token: str, now_ms: int) -> Claims:
-        """Who the token speaks for. Raises TokenInvalid or TokenExpired."""
+        """Who the token speaks for. Raises TokenInvalid or TokenExpired.
+
+        And SessionEnded, or Unavailable if nobody knows whether the session has ended.
+        """
         claims = self._verified.get(token)
         if claims is None:
             claims = self._check(token)
@@ -134,6 +146,8 @@ class AccessTokens:
             raise TokenExpired
         if claims.issued_at_ms > now_ms + LEEWAY_MS:
             raise TokenInvalid
+        if self._revocations is not None:
+            self._revocations.check(claims.session_id)
         return claims
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:

@@ -44,6 +44,10 @@ class Template(StrEnum):
     RECOVERY_CODE_USED = "recovery-code-used"
     """left"""
     GUESSING_SEEN = "guessing-seen"
+    NEW_DEVICE = "new-device"
+    """device, place"""
+    SESSION_SUSPECTED = "session-suspected"
+    """device, place"""
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ where t.token_hash = any($1::bytea[]) order by t.issued_at_ms desc, t.number des
 _SHOWN = """
 select t.number, t.used_at_ms, n.used_at_ms as next_used_at_ms, s.last_used_at_ms, s.expires_at_ms,
        s.ended_at_ms is not null or u.status <> 'active' as ended,
-       s.methods, s.authenticated_at_ms, u.role
+       s.methods, s.authenticated_at_ms, u.role, s.device, s.place
 from users.refresh_tokens t
 join users.sessions s using (session_id)
 join users.users u using (user_id)
@@ -61,6 +61,8 @@ class Found(msgspec.Struct, frozen=True):
     methods: tuple[Method, ...]
     authenticated_at_ms: int
     role: Role
+    device: str
+    place: str
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -98,6 +100,8 @@ async def get_shown(connection: Connection, token_hash: bytes) -> Found | None:
         methods=tuple(Method(name) for name in row["methods"]),
         authenticated_at_ms=row["authenticated_at_ms"],
         role=Role(row["role"]),
+        device=row["device"],
+        place=row["place"],
     )
 
 

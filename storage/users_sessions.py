@@ -34,6 +34,9 @@ order by last_used_at_ms desc, session_id"""  # noqa: S608 - constants
 _LEAST_USED = f"""
 select session_id::text from users.sessions where user_id = $1 and {_LIVE}
 order by last_used_at_ms desc, session_id offset $4"""  # noqa: S608 - constants
+_IS_STRANGE = """
+select count(*) > 0 and count(*) filter (where device = $2) = 0
+from users.sessions where user_id = $1"""
 _FORGET = """
 delete from users.sessions where user_id = $1 and (ended_at_ms < $2 or expires_at_ms < $2)"""
 _END = """
@@ -93,6 +96,11 @@ async def add_session(connection: Connection, session: NewSession) -> None:
         s.address,
         s.place,
     )
+
+
+async def is_strange(connection: Connection, user_id: str, device: str) -> bool:
+    """Whether a user has had sessions lately, and none on such a device."""
+    return bool(await connection.fetchval(_IS_STRANGE, user_id, device))
 
 
 async def lock_session(

@@ -31,6 +31,10 @@ class Subject(Protocol):
         """The user's id."""
 
     @property
+    def session_id(self) -> str:
+        """The sign-in that the token belongs to."""
+
+    @property
     def roles(self) -> Sequence[Role]:
         """The user's roles."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -114,6 +114,10 @@ class Connection:
     def tick(self) -> None:
         """Time passed."""
         self._run(self.machine.tick)
+
+    def sessions_ended(self, ended: Collection[str]) -> None:
+        """Sessions have ended, perhaps this connection's."""
+        self._run(lambda _: self.machine.sessions_ended(ended))
 
     def congested(self) -> None:
         """The transport is above its high watermark."""

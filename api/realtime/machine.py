@@ -6,7 +6,7 @@ close. The transport around it (`connection.py`) performs the actions in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
 
@@ -31,7 +31,7 @@ from api.realtime.protocol import (
     error_message,
 )
 from messages.bus import Position
-from messages.errors import NotFound, Overloaded, VibeStreamError
+from messages.errors import NotFound, Overloaded, Transient, VibeStreamError
 from messages.realtime import (
     AlreadySubscribed,
     BadMessage,
@@ -41,6 +41,7 @@ from messages.realtime import (
     TooManySubscriptions,
 )
 from messages.users import TokenExpired
+from messages.users_sessions import SessionEnded
 
 Authenticate: TypeAlias = Callable[[str], Subject]
 
@@ -196,6 +197,14 @@ class Machine:
         """The channel is no longer listened to, and not because the client said so."""
         self._channels.discard(channel)
 
+    def sessions_ended(self, ended: Collection[str]) -> list[Action]:
+        """Sessions have ended; perhaps the one that this connection speaks for."""
+        if self.state is State.CLOSED or self.subject is None:
+            return []
+        if self.subject.session_id not in ended:
+            return []
+        return self._fail("", SessionEnded(), CloseCode.SESSION_ENDED)
+
     def close(self, code: CloseCode, reason: str) -> Close:
         """Nothing more is taken from this connection."""
         self.state = State.CLOSED
@@ -240,6 +249,10 @@ class Machine:
                 self.subject = self._authenticate(message.token)
             except TokenExpired as error:
                 return self._fail("", error, CloseCode.TOKEN_EXPIRED)
+            except SessionEnded as error:
+                return self._fail("", error, CloseCode.SESSION_ENDED)
+            except Transient as error:
+                return self._fail("", error, CloseCode.SERVER_RESTART)
             except VibeStreamError as error:
                 return self._fail("", error, CloseCode.UNAUTHENTICATED)
         self.state = State.OPEN

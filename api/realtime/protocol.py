@@ -52,6 +52,7 @@ class CloseCode(IntEnum):
     BAD_MESSAGE = 4400
     UNAUTHENTICATED = 4401
     TOKEN_EXPIRED = 4402
+    SESSION_ENDED = 4403
     HELLO_TIMEOUT = 4408
     IDLE_TIMEOUT = 4410
     TOO_MANY_MESSAGES = 4429
@@ -71,6 +72,10 @@ CLOSE_MEANINGS: dict[CloseCode, tuple[str, str]] = {
     CloseCode.BAD_MESSAGE: ("Not a message of this protocol, or out of turn.", "fix the client"),
     CloseCode.UNAUTHENTICATED: ("The token of `hello` is not valid.", "sign in again"),
     CloseCode.TOKEN_EXPIRED: ("The token ran out.", "get a new token, reconnect, resume"),
+    CloseCode.SESSION_ENDED: (
+        "The session of the token has ended: signed out, or ended from elsewhere.",
+        "sign in again",
+    ),
     CloseCode.HELLO_TIMEOUT: ("No `hello` in time.", "reconnect"),
     CloseCode.IDLE_TIMEOUT: ("No sign of life in time.", "reconnect, resume"),
     CloseCode.TOO_MANY_MESSAGES: ("Kept sending faster than it may.", "slow down, reconnect"),

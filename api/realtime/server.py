@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -183,6 +183,11 @@ class RealtimeServer:
         min(self._slices, key=len).add(connection)
         self.metrics.opened.labels(door).inc()
         return connection
+
+    def end_sessions(self, ended: Collection[str]) -> None:
+        """Close the connections of sessions that have ended."""
+        for connection in self.connections():
+            connection.sessions_ended(ended)
 
     def forget(self, connection: Connection, code: int) -> None:
         """A connection is over."""

@@ -15,6 +15,7 @@ from deployments.topology import entity_kinds
 from integrations.tokens import AccessTokens, load_signing_keys
 from storage import placement
 from storage.database import Pool
+from storage.users_revocations import Revocations
 
 COLLECT_AFTER = 50_000, 20, 50  # objects; collections of the young; of the middle-aged
 
@@ -46,6 +47,13 @@ def open_handles(
     }
 
 
-def open_tokens(settings: Settings) -> AccessTokens:
+def open_tokens(settings: Settings, revocations: Revocations | None = None) -> AccessTokens:
     """Access tokens, signed and checked with the keys of the data folder."""
-    return AccessTokens(load_signing_keys(settings.folder / "keys"))
+    return AccessTokens(load_signing_keys(settings.folder / "keys"), revocations=revocations)
+
+
+async def open_revocations(settings: Settings) -> Revocations:
+    """Which sessions ended, followed until the process ends."""
+    revocations = Revocations(settings.postgres_url, now_ms)
+    await revocations.start()
+    return revocations

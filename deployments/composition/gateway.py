@@ -16,7 +16,13 @@ from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
 from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
-from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
+from deployments.composition.common import (
+    collect_seldom,
+    now_ms,
+    open_handles,
+    open_revocations,
+    open_tokens,
+)
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
@@ -52,6 +58,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     counters = open_client(url, credentials)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
     metrics = HandleMetrics()
+    revocations = await open_revocations(settings)
     uploads = folder / "uploads"
     uploads.mkdir(parents=True, exist_ok=True)
 
@@ -63,7 +70,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         objects=objects,
         audio=ProcessInspector(),
         passwords=Passwords(),
-        tokens=open_tokens(settings),
+        tokens=open_tokens(settings, revocations),
         vault=load_vault(folder / "sealing"),
         relying_party=RelyingParty.of(settings.where),
         settings=ApiSettings(

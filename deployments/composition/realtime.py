@@ -18,7 +18,13 @@ from api.realtime.metrics import RealtimeMetrics
 from api.realtime.operations import Operations
 from api.realtime.server import RealtimeServer
 from bus.stream_redis import RedisStream
-from deployments.composition.common import collect_seldom, now_ms, open_handles, open_tokens
+from deployments.composition.common import (
+    collect_seldom,
+    now_ms,
+    open_handles,
+    open_revocations,
+    open_tokens,
+)
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -51,7 +57,8 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
     secret = load_secret(settings.folder / "listening.secret")
     ListeningOperations(stored_ports(pool, handles["listening"], secret)).register(operations)
     MarketOperations(handles["market"]).register(operations)
-    tokens = open_tokens(settings)
+    revocations = await open_revocations(settings)
+    tokens = open_tokens(settings, revocations)
 
     def authenticate(token: str) -> Subject:
         return tokens.verify(token, now_ms())
@@ -66,6 +73,7 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
         metrics=RealtimeMetrics(registry),
         allowed_origins=own_origins(settings) | frozenset(settings.allowed_origins),
     )
+    revocations.on_ended(server.end_sessions)
     await server.start()
     collect_seldom()
     return server, create_app(server)

@@ -57,7 +57,7 @@ class Door:
         self.server = RealtimeServer(
             self.hub, operations, self.authenticate, feed, allowed_origins=frozenset({ORIGIN})
         )
-        self.asgi_port = 0
+        self.urls = ("", "")
 
     @staticmethod
     def authenticate(token: str) -> User:
@@ -84,9 +84,27 @@ class Door:
 
     def url(self, kind: str) -> str:
         """The address of either transport."""
-        if kind == "listener":
-            return f"ws://127.0.0.1:{self.server.port}/"
-        return f"ws://127.0.0.1:{self.asgi_port}/ws"
+        return self.urls[0 if kind == "listener" else 1]
+
+
+@contextlib.asynccontextmanager
+async def serving_both(server: RealtimeServer) -> AsyncIterator[tuple[str, str]]:
+    """The addresses of a door on its own listener and, the same protocol, on an ASGI server."""
+    await server.start()
+    config = uvicorn.Config(
+        create_app(server), log_level="critical", lifespan="off", ws="websockets-sansio"
+    )
+    asgi = uvicorn.Server(config)
+    asgi.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    serving = asyncio.create_task(asgi.serve([listening]))
+    try:
+        yield f"ws://127.0.0.1:{server.port}/", f"ws://127.0.0.1:{port}/ws"
+    finally:
+        await server.stop()
+        asgi.should_exit = True
+        await serving
 
 
 @contextlib.asynccontextmanager
@@ -95,21 +113,8 @@ async def open_door(
 ) -> AsyncIterator[Door]:
     """A door on its own listener and, with the same protocol, on an ASGI server."""
     door = Door(limits, replay, feed)
-    await door.server.start()
-    config = uvicorn.Config(
-        create_app(door.server), log_level="critical", lifespan="off", ws="websockets-sansio"
-    )
-    asgi = uvicorn.Server(config)
-    asgi.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    listening = socket.create_server(("127.0.0.1", 0))
-    door.asgi_port = listening.getsockname()[1]
-    serving = asyncio.create_task(asgi.serve([listening]))
-    try:
+    async with serving_both(door.server) as door.urls:
         yield door
-    finally:
-        await door.server.stop()
-        asgi.should_exit = True
-        await serving
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ class Who(msgspec.Struct):
     user_id: str
     roles: tuple[Role, ...] = (Role.USER,)
     expires_at_ms: int = 2**53
+    session_id: str = "a-session"
 
 
 class Player:

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -240,7 +241,7 @@ async def stall(door: Door, kind: str) -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.setblocking(False)
     loop = asyncio.get_running_loop()
-    port = door.server.port if kind == "listener" else door.asgi_port
+    port = urlsplit(door.url(kind)).port
     await loop.sock_connect(client, ("127.0.0.1", port))
     path = b"/" if kind == "listener" else b"/ws"
     upgrade = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -96,6 +97,9 @@ async def test_a_late_reuse_ends_the_session_for_thief_and_victim(api: Api) -> N
         "session.refresh-token-reused",
         "session.ended",
     ]
+    letters = await api.pool.fetch("select recipient, template, params from mail.outgoing")
+    assert [tuple(letter)[:2] for letter in letters] == [("mira@example.org", "session-suspected")]
+    assert json.loads(letters[0]["params"]) == {"device": "Unknown device", "place": "this machine"}
     assert (await api.sign_in()).status_code == 201, "the account is not locked"
 
 
@@ -275,7 +279,7 @@ async def test_every_statement_compiles(pool: Pool) -> None:
         for name, text in vars(module).items()
         if re.fullmatch(r"_[A-Z_]+", name) and name != "_LIVE"
     ]
-    assert len(statements) == 14
+    assert len(statements) == 15
     async with pool.acquire() as connection:
         for statement in statements:
             await connection.prepare(statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,7 +97,12 @@ async def test_a_user_sees_where_they_are_signed_in(api: Api) -> None:
     later(api, 60_000)
     api.client.headers["user-agent"] = "curl/8.7"
     second = (await api.sign_in()).json()
-    await api.register("noa")
+    await api.sign_in()
+    letters = await api.pool.fetch("select template, params from mail.outgoing")
+    assert [letter["template"] for letter in letters] == ["new-device"], "once, and not the first"
+    assert json.loads(letters[0]["params"])["device"] == "curl"
+    await api.client.delete(CURRENT, headers=api.headers())
+    api.token = second["access_token"]
     found = (await api.client.get(SESSIONS, headers=api.headers())).json()["sessions"]
     assert [(s["session_id"], s["device"], s["place"], s["current"]) for s in found] == [
         (second["session_id"], "curl", "this machine", True),

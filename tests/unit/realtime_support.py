@@ -19,6 +19,7 @@ class User(msgspec.Struct, frozen=True):
     user_id: str
     roles: tuple[Role, ...] = (Role.USER,)
     expires_at_ms: int = 10_000_000
+    session_id: str = "a-session"
 
 
 USERS = {
