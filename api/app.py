@@ -41,6 +41,7 @@ from api import (
     users_registration,
     users_sessions,
     users_tier,
+    users_wallets,
 )
 from api.access import RouteAccess, declared
 from api.access_matrix import render
@@ -64,6 +65,7 @@ CONTEXTS = (
     step_up,
     users_factors,
     users_passkeys,
+    users_wallets,
     users_identity,
     users_registration,
     api_keys,

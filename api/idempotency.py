@@ -74,14 +74,20 @@ async def once(
     at_ms: int,
     status: int,
     change: Callable[[Connection], Awaitable[BaseModel]],
+    *,
+    lock: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Response:
     """Do `change` and record its answer in one transaction; or answer what was recorded.
 
     A repetition that arrives while the first is under way waits for it. What `change` raises undoes
     all of it, so a refused request may be corrected and sent under the same key.
+
+    lock: taken before anything is written, as events whose order matters need it.
     """
     async with pool.acquire() as connection:
         async with connection.transaction():
+            if lock is not None:
+                await lock(connection)
             if await storage.claim(connection, made.key, made.fingerprint, at_ms):
                 answer = await change(connection)
                 body = answer.model_dump_json().encode()

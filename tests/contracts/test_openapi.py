@@ -90,6 +90,7 @@ ONCE_BY_THEMSELVES = (
     "/api/v1/users/me/totp",
     "/api/v1/users/me/recovery-codes",
     "/api/v1/users/me/passkeys",
+    "/api/v1/users/me/wallets/challenges",
 )
 
 

@@ -22,13 +22,14 @@ from messages.users_external import ExternalEvent, Provider
 from messages.users_factors import FactorEvent
 from messages.users_people import FollowKind, PeopleEvent
 from messages.users_sessions import Because, SessionEvent
+from messages.users_wallets import WalletEvent, WalletKind
 
 FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [AccountEvent, ExternalEvent, FactorEvent, PeopleEvent, SessionEvent],
+    "users": [AccountEvent, ExternalEvent, FactorEvent, PeopleEvent, SessionEvent, WalletEvent],
 }
 KINDS = {
     (context, kind): union
@@ -43,6 +44,7 @@ TYPED: dict[object, object] = {
     bytes: b"\x00\xff" * 16,
     Tier: Tier.PREMIUM,
     Provider: Provider.APPLE,
+    WalletKind: WalletKind.SOLANA,
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
     FollowKind: FollowKind.ARTIST,

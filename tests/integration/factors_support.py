@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pyotp
 
+from api.factor_notices import NOTICES
 from integrations.tokens import Claims
+from messages.users_factors import FactorEvent
+from messages.users_wallets import WalletEvent
 from tests.api_services import Api
 from tests.authenticator import Authenticator
 
 STEP_MS = 30_000
+KNOWN = {kind.__name__ for kind in (*get_args(FactorEvent), *get_args(WalletEvent))}
 ME, SESSIONS = "/api/v1/users/me", "/api/v1/sessions"
 
 
@@ -112,13 +116,15 @@ class Person:
         return found
 
     async def facts(self) -> list[str]:
-        """The events about the user, in order."""
+        """The events about the user's factors and wallets, in order."""
         rows = await self.api.pool.fetch(
             "select type from bus.outbox where entity_id = $1 order by sequence",
             self.user_id,
         )
-        return [row["type"] for row in rows]
+        return [row["type"] for row in rows if row["type"] in KNOWN]
 
     async def letters(self) -> list[str]:
-        rows = await self.api.pool.fetch("select template from mail.outgoing order by queued_at_ms")
-        return [row["template"] for row in rows]
+        """Those about factors, by name."""
+        rows = await self.api.pool.fetch("select template from mail.outgoing order by template")
+        templates = {template.value for _, template in NOTICES.values()}
+        return [row["template"] for row in rows if row["template"] in templates]

@@ -149,7 +149,7 @@ async def test_a_copied_passkey_is_noticed_and_blocked(mira: Person) -> None:
         assert (await alone(mira)).status_code == 201
     assert_problem(await alone(mira, copied), 401, "passkey-refused")
     assert (await mira.facts())[-1] == "PasskeySuspected"
-    assert (await mira.letters())[-1] == "passkey-suspected"
+    assert "passkey-suspected" in await mira.letters()
     assert_problem(await alone(mira), 401, "passkey-refused")
     assert (await mira.factors())["passkeys"] == 0
     (item,) = (await mira.ask("GET", f"{ME}/passkeys")).json()["items"]

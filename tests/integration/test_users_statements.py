@@ -1,16 +1,16 @@
-"""Every statement about factors compiles against the migrated tables."""
+"""Every statement about factors and wallets compiles against the migrated tables."""
 
 from __future__ import annotations
 
 import pytest
 
-from storage import users_factors, users_passkeys, users_pending
+from storage import users_factors, users_passkeys, users_pending, users_wallets
 from storage.database import Pool
 
 VERBS = ("select", "insert", "update", "delete")
 
 
-@pytest.mark.parametrize("module", [users_factors, users_passkeys, users_pending])
+@pytest.mark.parametrize("module", [users_factors, users_passkeys, users_pending, users_wallets])
 async def test_every_statement_compiles(pool: Pool, module: object) -> None:
     constants = [each for each in vars(module).values() if isinstance(each, str | tuple)]
     statements = [
