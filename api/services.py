@@ -15,6 +15,7 @@ from api.rate_limits import Limiter
 from api.recent_keys import RecentKeys
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
+from integrations.oidc import IdentityProvider
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.refresh_tokens import RefreshTokens
@@ -22,6 +23,7 @@ from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
 from messages.keys import derive_key
+from messages.users_external import Provider, ProviderNotConfigured
 from storage.objects import ObjectStore
 from storage.throttle import Attempts, LocalAttempts
 
@@ -89,6 +91,25 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalSignIn:
+    """Who vouches for users besides themselves.
+
+    return_urls: where a browser may be sent afterwards.  secure: whether browsers reach us by TLS.
+    """
+
+    providers: Mapping[Provider, IdentityProvider] = field(default_factory=dict)
+    return_urls: tuple[str, ...] = ()
+    secure: bool = True
+
+    def provider(self, name: Provider) -> IdentityProvider:
+        """The provider of that name. Raises ProviderNotConfigured."""
+        try:
+            return self.providers[name]
+        except KeyError:
+            raise ProviderNotConfigured(provider=name.value) from None
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything a route may use.
 
@@ -114,6 +135,7 @@ class Services:
     reward_policy: RewardPolicy = field(default_factory=RewardPolicy)
     key_versions: Sequence[str] = ()
     redis: redis.asyncio.Redis | None = None
+    external: ExternalSignIn = field(default_factory=ExternalSignIn)
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
     attempts: Attempts = field(default_factory=_attempts_here)

@@ -22,12 +22,10 @@ from api.users import Text, User, view
 from domain import users as rules
 from domain import users_accounts as domain
 from integrations import mail_tokens
-from messages.envelope import event_of_fact
-from messages.keys import derive_id
 from messages.mail import Template
-from messages.users import STREAM, UserRegistered, user_channel
+from messages.users import UserRegistered
 from messages.users_accounts import EmailVerified, MailTokenUnknown, RegistrationNotFound
-from storage import audit, mail, outbox, users, users_events
+from storage import audit, mail, users, users_events
 from storage import users_registrations as storage
 from storage.database import Connection
 
@@ -196,16 +194,7 @@ async def _create(
     )
     await users.add_user(connection, user_id, registration, waiting.password_hash, at_ms)
     fact = UserRegistered(user_id, waiting.username, waiting.locale, waiting.time_zone, at_ms)
-    event = event_of_fact(
-        fact,
-        event_id=derive_id("user-registered", user_id),
-        stream=STREAM,
-        entity_id=user_id,
-        sequence=1,
-        at_ms=at_ms,
-        channels=(user_channel(user_id),),
-    )
-    await outbox.append(connection, [event])
+    await users_events.tell_registered(connection, fact)
     await users.mark_verified(connection, user_id, at_ms)
     await users_events.tell(connection, user_id, [EmailVerified(user_id, at_ms)], at_ms)
     await audit.record(

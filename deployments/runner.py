@@ -18,11 +18,14 @@ from typing import IO
 import typer
 
 from deployments.cluster import EngineFailed, EngineProcess
+from deployments.composition.identity import callback_url
+from deployments.launcher.identity import EmbeddedIdentity, why_missing
 from deployments.launcher.mail import EmbeddedMail
 from deployments.launcher.postgres import EmbeddedPostgres
 from deployments.launcher.server import EmbeddedServer, LaunchError, is_free, write_whole
 from deployments.launcher.valkey import EmbeddedValkey
 from deployments.settings import Settings
+from messages.users_external import Provider
 from storage.database import CONNECTION_ERRORS
 from storage.migrate import MigrationDrift, migrate
 
@@ -31,6 +34,12 @@ WATCH_SECONDS = 0.5
 # Tells an operator's command in another terminal where the servers are; passwords inside.
 RUN_FILE = "run.json"
 DEMO_FILE = "demo.json"
+# Where the local stand-in of Google and Apple may send a browser: any port of this machine.
+LOCAL_RETURN_URL = "http://127.0.0.1/signed-in"
+SIGN_IN_SETTINGS = (
+    *("google_client_id", "google_client_secret", "google_issuer"),
+    *("apple_client_id", "apple_team_id", "apple_key_id", "apple_private_key", "apple_issuer"),
+)
 
 
 def run(settings: Settings) -> int:
@@ -42,6 +51,7 @@ def run(settings: Settings) -> int:
             _check_machine(settings)
             servers = _start_servers(settings, stack)
             _step("migrations", time.monotonic(), migrated(settings.postgres_url))
+            servers += _start_stand_in(settings, stack)
             letters_url = _letters_url(servers)
             stack.enter_context(_noted(settings, letters_url))
             engine = _engine(settings)
@@ -133,6 +143,31 @@ def _start_servers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]
     return servers
 
 
+def _start_stand_in(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]:
+    """Google and Apple on this machine, unless we are registered at the real ones. A guest, too."""
+    if (
+        settings.environment == "production"
+        or settings.google_client_id
+        or settings.apple_client_id
+    ):
+        return []
+    if missing := why_missing():
+        typer.echo(f"  ! no sign-in with Google and Apple: {missing}", err=True)
+        return []
+    redirects = {p.value: callback_url(settings.where, p) for p in Provider}
+    server, began = EmbeddedIdentity(settings.folder / "identity", redirects), time.monotonic()
+    try:
+        stack.enter_context(server)
+    except LaunchError as error:
+        typer.echo(f"  ! no sign-in with Google and Apple: {error}", err=True)
+        return []
+    for name, value in server.settings().items():
+        setattr(settings, name, value)
+    settings.sign_in_return_urls = settings.sign_in_return_urls or (LOCAL_RETURN_URL,)
+    _step(server.title, began, f"on port {server.port}")
+    return [server]
+
+
 def _letters_url(servers: list[EmbeddedServer]) -> str:
     """Where the local mail server shows its letters; empty where mail really leaves."""
     return next((s.letters_url for s in servers if isinstance(s, EmbeddedMail)), "")
@@ -169,6 +204,8 @@ def _engine(settings: Settings) -> EngineProcess:
         "VIBESTREAM_REDIS_URL": settings.redis_url,
         "VIBESTREAM_SMTP_URL": settings.smtp_url,
         "VIBESTREAM_DATA_DIR": str(settings.folder),
+        "VIBESTREAM_SIGN_IN_RETURN_URLS": json.dumps(settings.sign_in_return_urls),
+        **{f"VIBESTREAM_{n.upper()}": getattr(settings, n) for n in SIGN_IN_SETTINGS},
     }
     return EngineProcess(environment, settings.folder / "engine.log")
 

@@ -117,6 +117,9 @@ def check_link(linked: int, policy: ExternalPolicy = EXTERNAL_POLICY) -> None:
 
 
 def check_unlink(has_password: bool, other_identities: int) -> None:
-    """Raises LastWayToSignIn if nothing would be left to sign in with."""
+    """Raises LastWayToSignIn if nothing would be left to sign in with.
+
+    A passkey is no reason to unlink the rest: it may be removed, and lost, without a question.
+    """
     if not has_password and not other_identities:
         raise LastWayToSignIn

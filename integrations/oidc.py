@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
@@ -10,6 +12,8 @@ import msgspec
 
 from domain.users_external import ProvenIdentity
 from messages.users_external import Provider
+
+SECRET_BYTES = 32
 
 
 class ResponseMode(StrEnum):
@@ -59,3 +63,18 @@ class IdentityProvider(Protocol):
 
     async def read_notice(self, token: str) -> Notice:
         """A signed notice. Raises ProviderAnswerRefused or Unavailable."""
+
+
+def new_challenge() -> Challenge:
+    """Fresh secrets, 256 bits each."""
+    return Challenge(new_secret(), new_secret(), new_secret())
+
+
+def new_secret() -> str:
+    """256 random bits as 43 letters that a URL and a cookie take."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def digest(secret: str) -> bytes:
+    """What is kept of a secret. A fast hash is right: 256 random bits cannot be guessed."""
+    return hashlib.sha256(secret.encode()).digest()

@@ -26,7 +26,7 @@ class Answer(msgspec.Struct, frozen=True):
     content: dict[str, Any]
 
 
-def open_client() -> httpx.AsyncClient:
+def open_http() -> httpx.AsyncClient:
     """A client that follows no redirects, keeps no cookies and asks no proxy of the environment."""
     timeout = httpx.Timeout(CALL_S, connect=2.0)
     return httpx.AsyncClient(timeout=timeout, limits=LIMITS, headers=HEADERS, trust_env=False)

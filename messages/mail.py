@@ -48,6 +48,10 @@ class Template(StrEnum):
     """device, place"""
     SESSION_SUSPECTED = "session-suspected"
     """device, place"""
+    EXTERNAL_LINKED = "external-linked"
+    """provider"""
+    EXTERNAL_UNLINKED = "external-unlinked"
+    """provider"""
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -55,9 +55,16 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 async def add_user(
-    connection: Connection, user_id: str, registration: Registration, password_hash: str, at_ms: int
+    connection: Connection,
+    user_id: str,
+    registration: Registration,
+    password_hash: str | None,
+    at_ms: int,
 ) -> None:
-    """Insert a user with role `user` and no points. Raises UsernameTaken or EmailTaken."""
+    """Insert a user with role `user` and no points; without a hash, who signs in by other means.
+
+    Raises UsernameTaken or EmailTaken.
+    """
     r = registration
     try:
         await connection.execute(

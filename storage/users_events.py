@@ -12,7 +12,7 @@ import msgspec
 
 from messages.envelope import event_of_fact
 from messages.keys import derive_id
-from messages.users import STREAM, user_channel
+from messages.users import STREAM, UserRegistered, user_channel
 from storage import outbox
 from storage.database import Connection
 
@@ -31,6 +31,20 @@ async def lock_all(connection: Connection, user_ids: Iterable[str]) -> None:
     """Lock several users. In one order everywhere, so that no two transactions wait in a circle."""
     for user_id in sorted(set(user_ids)):
         await lock(connection, user_id)
+
+
+async def tell_registered(connection: Connection, fact: UserRegistered) -> None:
+    """Write a new user's first event, which the row of the user counts already."""
+    event = event_of_fact(
+        fact,
+        event_id=derive_id("user-registered", fact.user_id),
+        stream=STREAM,
+        entity_id=fact.user_id,
+        sequence=1,
+        at_ms=fact.at_ms,
+        channels=(user_channel(fact.user_id),),
+    )
+    await outbox.append(connection, [event])
 
 
 async def tell(

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 
 from actors.runtime.metrics import HandleMetrics
 from api.app import create_app
-from api.services import ApiSettings, HealthCheck, RealtimeEndpoints, Services
+from api.services import ApiSettings, ExternalSignIn, HealthCheck, RealtimeEndpoints, Services
 from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
@@ -24,11 +24,13 @@ from deployments.composition.common import (
     open_tokens,
 )
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
+from deployments.composition.identity import open_identity_providers
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS, bus_workers, host_specs, reward_policy, supervisors
 from integrations.audio import ProcessInspector
+from integrations.oidc_http import open_http
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.refresh_tokens import RefreshTokens
@@ -85,6 +87,11 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         redis=redis,
         limiter=open_limiter(settings, counters),
         attempts=open_attempts(counters),
+        external=ExternalSignIn(
+            open_identity_providers(settings, open_http(), now_ms),
+            settings.sign_in_return_urls,
+            settings.where.startswith("https://"),
+        ),
         handles=open_handles(settings, pool, processes, metrics),
         health_checks=(
             *_stores(pool, redis, RedisStream(url, credentials), objects),

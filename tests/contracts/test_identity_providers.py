@@ -17,7 +17,7 @@ from deployments.launcher.identity import EmbeddedIdentity
 from domain.users_external import ProvenIdentity
 from integrations.oidc import Challenge, IdentityProvider, ResponseMode
 from integrations.oidc_client import OidcClient, code_challenge
-from integrations.oidc_http import open_client
+from integrations.oidc_http import open_http
 from messages.errors import Unavailable
 from messages.users_external import Provider, ProviderAnswerRefused
 from tests.identity_fixture import WHERE, now_ms, settings_of
@@ -37,7 +37,7 @@ BOTH = pytest.mark.parametrize("provider", list(Provider))
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client() as opened:
+    async with open_http() as opened:
         yield opened
 
 

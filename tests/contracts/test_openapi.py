@@ -87,6 +87,7 @@ ONCE_BY_THEMSELVES = (
     "/api/v1/sessions",
     "/api/v1/users/registrations/",
     "/api/v1/users/verification",
+    "/api/v1/oauth/",
     "/api/v1/users/me/totp",
     "/api/v1/users/me/recovery-codes",
     "/api/v1/users/me/passkeys",
@@ -112,7 +113,13 @@ async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-OWN = ("users", "music", "audit", "operations")  # contexts that need no entity hosts
+OWN = (
+    "users",
+    "external sign-in",
+    "music",
+    "audit",
+    "operations",
+)  # contexts that need no entity hosts
 
 
 async def test_generated_requests_find_no_crash_and_no_undeclared_answer(
