@@ -23,9 +23,10 @@ from integrations.devices import device_label
 from integrations.refresh_tokens import digest
 from integrations.tokens import Claims, Grant
 from messages.mail import Template
+from messages.moderation import AccountSuspended
 from messages.users import UserNotFound
 from messages.users_sessions import Because, Method, SessionEnded
-from storage import audit, mail, users_events, users_factors, users_refresh
+from storage import audit, mail, users_events, users_factors, users_people, users_refresh
 from storage import users as storage
 from storage import users_sessions as sessions
 from storage.database import Connection
@@ -89,7 +90,10 @@ def sign_in_answer(found: Session | SecondFactorRequired) -> Session | JSONRespo
 async def start_session(
     services: Services, request: Request, user_id: str, methods: tuple[Method, ...]
 ) -> Session:
-    """A new session of a user who proved all that the account asks for. Raises UserNotFound."""
+    """A new session of a user who proved all that the account asks for.
+
+    Raises UserNotFound, AccountSuspended.
+    """
     now_ms = services.clock()
     session = await _new_session(services, request, user_id, methods, now_ms)
     refresh_token = services.refresh_tokens.first()
@@ -98,6 +102,8 @@ async def start_session(
         user = await storage.get_user(connection, user_id)
         if user is None:
             raise UserNotFound
+        if await users_people.status_of(connection, user_id) == "suspended":
+            raise AccountSuspended
         await _make_room(connection, user_id, now_ms)
         if await sessions.is_strange(connection, user_id, session.device):
             where = {"device": session.device, "place": session.place}

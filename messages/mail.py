@@ -52,6 +52,14 @@ class Template(StrEnum):
     """provider"""
     EXTERNAL_UNLINKED = "external-unlinked"
     """provider"""
+    ACCOUNT_WARNED = "account-warned"
+    """username, explanation"""
+    ACCOUNT_SUSPENDED = "account-suspended"
+    """username, explanation, until, token"""
+    ACCOUNT_REINSTATED = "account-reinstated"
+    """username"""
+    APPEAL_UPHELD = "appeal-upheld"
+    """username, explanation"""
 
 
 class Letter(msgspec.Struct, frozen=True):

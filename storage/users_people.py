@@ -8,6 +8,7 @@ from messages.users import Role
 from storage.database import Connection, Pool
 
 STATUS = "select status from users.users where user_id = $1"
+NAME = "select username from users.users where user_id = $1"
 PROFILE = """
 select u.user_id::text, u.username, u.role, u.points, u.created_at_ms,
        p.display_name, p.bio, p.avatar_url, coalesce(p.links, '{}') as links,
@@ -75,6 +76,12 @@ async def status_of(connection: Connection | Pool, user_id: str) -> str | None:
     """The status of a user's account; None if there is no such user."""
     status: str | None = await connection.fetchval(STATUS, user_id)
     return status
+
+
+async def name_of(connection: Connection | Pool, user_id: str) -> str | None:
+    """A user's name."""
+    name: str | None = await connection.fetchval(NAME, user_id)
+    return name
 
 
 async def profile_of_name(connection: Connection | Pool, username: str) -> Profile | None:

@@ -22,8 +22,10 @@ from storage import users_registrations
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
+from storage.moderation_sanctions import lapse_due
 
 SEAL_EVERY_S = 1.0
+LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
 
 
@@ -44,8 +46,11 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         now_ms,
         registry=registry,
     )
-    worker.add_jobs(Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)))
-    worker.add_jobs(Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)))
+    worker.add_jobs(
+        Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)),
+        Job("suspensions-lapse", LAPSE_EVERY_S, lambda: lapse_due(pool, now_ms())),
+        Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
+    )
     if settings.smtp_url:  # without it letters wait in the queue
         worker.also(open_sender(settings, pool, store, registry, secrets))
     await worker.start()

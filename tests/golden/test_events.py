@@ -16,6 +16,7 @@ import pytest
 
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
+from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users_accounts import AccountEvent
 from messages.users_external import ExternalEvent, Provider
@@ -29,7 +30,15 @@ UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
-    "users": [AccountEvent, ExternalEvent, FactorEvent, PeopleEvent, SessionEvent, WalletEvent],
+    "users": [
+        AccountEvent,
+        ExternalEvent,
+        FactorEvent,
+        ModerationEvent,
+        PeopleEvent,
+        SessionEvent,
+        WalletEvent,
+    ],
 }
 KINDS = {
     (context, kind): union
@@ -48,6 +57,8 @@ TYPED: dict[object, object] = {
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
     FollowKind: FollowKind.ARTIST,
+    AppealDecision: AppealDecision.OVERTURN,
+    SuspensionStatus: SuspensionStatus.LAPSED,
     orders.Side: orders.Side.SELL,
     orders.Phase: orders.Phase.HALTED,
     orders.OrderStatus: orders.OrderStatus.CANCELLED,
