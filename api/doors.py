@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from integrations.tokens import Claims
 from messages.doors import HttpsRequired, RateLimited
 
 MAX_HEADERS = 100
+REMEMBERED = 4_096  # clients whose address is known
 MAX_HEADER_BYTES = 16 * 1_024
 SANE_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 # Asked by probes on the inside, which speak no TLS.
@@ -63,6 +65,12 @@ class Doors:
         """who: an Authorization header seems to speak for."""
         self._settings, self._limiter, self._who = settings, limiter, who
         self._cors = Cors(settings.allowed_origins)
+
+        @lru_cache(REMEMBERED)
+        def origin_of(peer: str, forwarded: tuple[str, ...]) -> Origin:
+            return origin(peer, forwarded, settings.trusted_proxies, settings.inner_proxies)
+
+        self._origin_of = origin_of
         subdomains = b"; includeSubDomains" if settings.hsts_subdomains else b""
         self._hsts = (b"strict-transport-security", b"max-age=31536000" + subdomains)
 
@@ -97,12 +105,11 @@ class Doors:
 
     def _origin(self, scope: Scope, head: Head) -> Origin:
         peer = scope["client"][0] if scope.get("client") else ""
-        forwarded: list[str] = []
+        forwarded: tuple[str, ...] = ()
         if b"x-forwarded-for" in head:
             values = (value for key, value in scope["headers"] if key == b"x-forwarded-for")
-            forwarded = [value.decode("latin-1") for value in values]
-        settings = self._settings
-        return origin(peer, forwarded, settings.trusted_proxies, settings.inner_proxies)
+            forwarded = tuple(value.decode("latin-1") for value in values)
+        return self._origin_of(peer, forwarded)
 
     def _scheme(self, scope: Scope, head: Head, came_from: Origin) -> str:
         said = head.get(b"x-forwarded-proto")

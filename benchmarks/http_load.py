@@ -121,11 +121,12 @@ class Asker(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-async def ask(url: str, connections: int, seconds: float) -> Load:
-    """What our client measures."""
+async def ask(url: str, connections: int, seconds: float, headers: str = "") -> Load:
+    """What our client measures. headers: more lines of each request, each with its line end."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    head = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n{headers}\r\n"
+    request = head.encode()
     latencies_ms: list[float] = []
     began = time.perf_counter()
     loop = asyncio.get_running_loop()
