@@ -48,6 +48,12 @@ async def serve(door: RealtimeServer, websocket: WebSocket) -> None:
             PlainTextResponse(refused.detail, refused.status, headers=more)
         )
         return
+    peer_address = websocket.client.host if websocket.client else ""
+    wait_ms = door.too_often_ms(peer_address, headers.getlist("x-forwarded-for"))
+    if wait_ms:
+        more = {"Retry-After": str(-(-wait_ms // 1_000))}
+        await websocket.send_denial_response(PlainTextResponse("too often", 429, headers=more))
+        return
     await websocket.accept(SUBPROTOCOL if offered else None)
     peer = AsgiPeer(door, websocket)
     try:

@@ -203,6 +203,12 @@ class Peer(WSListener):
         self._raw = transport.underlying_transport
         soft = self._door.limits.soft_buffer_bytes
         self._raw.set_write_buffer_limits(high=soft, low=soft // 4)
+        # picows shows the address only now that the upgrade is done.
+        peer = self._raw.get_extra_info("peername") or ("",)
+        forwarded = transport.request.headers.get("x-forwarded-for", "")
+        if self._door.too_often_ms(peer[0], [forwarded] if forwarded else []):
+            self.close(CloseCode.TOO_MANY_MESSAGES, "too many connections")
+            return
         self._connection = self._door.open(self, DOOR)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:

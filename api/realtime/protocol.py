@@ -78,7 +78,7 @@ CLOSE_MEANINGS: dict[CloseCode, tuple[str, str]] = {
     ),
     CloseCode.HELLO_TIMEOUT: ("No `hello` in time.", "reconnect"),
     CloseCode.IDLE_TIMEOUT: ("No sign of life in time.", "reconnect, resume"),
-    CloseCode.TOO_MANY_MESSAGES: ("Kept sending faster than it may.", "slow down, reconnect"),
+    CloseCode.TOO_MANY_MESSAGES: ("Kept sending, or connecting, too fast.", "slow down, reconnect"),
     CloseCode.SLOW_CONSUMER: ("Does not read what it is sent.", "reconnect, resume; read faster"),
 }
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from api.realtime.arrivals import Arrivals
 from api.realtime.connection import Connection, Outlet
 from api.realtime.feed import Feed
 from api.realtime.hub import Hub
@@ -62,6 +63,7 @@ class RealtimeServer:
 
     host, port: of its own listener (port 0: any free one; None: no listener, ASGI only).
     allowed_origins: what browsers' pages may connect from; `*` admits all.
+    `arrivals` says how often a network may connect; while it is None, as often as it likes.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class RealtimeServer:
         self.clock = operations.clock
         self._listener = Listener(self, host, port) if port is not None else None
         self._origins = allowed_origins
+        self.arrivals: Arrivals | None = None
         self._slices: tuple[set[Connection], ...] = tuple(set() for _ in range(SLICES))
         self._next_slice = 0
         self._emptied = asyncio.Event()
@@ -176,6 +179,13 @@ class RealtimeServer:
         if refused is not None:
             self.metrics.refused.labels(refused.status.name.lower()).inc()
         return refused
+
+    def too_often_ms(self, peer: str, forwarded_for: Sequence[str]) -> int:
+        """How long the client behind `peer` must wait before it connects again; 0: it may now."""
+        wait_ms = 0 if self.arrivals is None else self.arrivals.wait_ms(peer, forwarded_for)
+        if wait_ms:
+            self.metrics.refused.labels("too_often").inc()
+        return wait_ms
 
     def open(self, outlet: Outlet, door: str) -> Connection:
         """A client connected. `door` is the transport's name."""

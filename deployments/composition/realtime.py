@@ -25,6 +25,7 @@ from deployments.composition.common import (
     open_revocations,
     open_tokens,
 )
+from deployments.composition.doors import open_arrivals
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -74,6 +75,7 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
         allowed_origins=own_origins(settings) | frozenset(settings.allowed_origins),
     )
     revocations.on_ended(server.end_sessions)
+    server.arrivals = open_arrivals(settings)
     await server.start()
     collect_seldom()
     return server, create_app(server)
