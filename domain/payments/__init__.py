@@ -1,0 +1,1 @@
+"""Payments: the rules, without any provider."""

@@ -1,0 +1,1 @@
+"""Payments: providers, accounts, what owners are asked and tell."""
