@@ -14,6 +14,7 @@ import msgspec
 from actors.claims import Verifier
 from actors.listening import ListeningKind
 from actors.market import MarketKind
+from actors.payments import PaymentsKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
@@ -23,12 +24,13 @@ from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
 # The contexts that append events to the outbox.
-STREAMS = ("users", "music", "listening", "rewards", "market")
+STREAMS = ("users", "music", "listening", "rewards", "market", "payments")
 # Kinds that talk to each other often share a group; every kind is in exactly one.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),
     "rewards": ("pools", "listeners", "payees"),
     "market": ("market",),
+    "payments": ("payments",),
 }
 
 AnyKind = EntityKind[Any, Any, Any]
@@ -69,6 +71,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         ListenersKind(Policies(reward=reward)),
         PayeesKind(reward),
         MarketKind(trading_policy(settings)),
+        PaymentsKind(),
     )
     return {kind.name: kind for kind in kinds}
 

@@ -77,7 +77,7 @@ def _declined(draft: Draft, call: Call, attempt: Attempt, code: str) -> None:
 def _see(draft: Draft, attempt: Attempt, snapshot: Snapshot, source: Source) -> None:
     if join(attempt.seen, snapshot) == attempt.seen:
         return
-    draft.add(SnapshotSeen(attempt.number, snapshot, source, draft.now_ms))
+    draft.add(SnapshotSeen(attempt.number, attempt.gateway, snapshot, source, draft.now_ms))
     attempt = draft.after.attempts[attempt.number]
     if attempt.captured_minor and draft.after.taker == attempt.number:
         _settle_debt(draft, attempt)

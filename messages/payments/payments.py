@@ -250,6 +250,7 @@ class SnapshotSeen(msgspec.Struct, frozen=True, tag=True):
     """Journal only: a provider said something new of an attempt."""
 
     number: int
+    gateway: GatewayName
     snapshot: Snapshot
     source: Source
     at_ms: int

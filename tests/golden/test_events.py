@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import typing
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ import pytest
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
+from messages.payments.gateways import NextAction
+from messages.payments.payments import PaymentEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users_accounts import AccountEvent
 from messages.users_external import ExternalEvent, Provider
@@ -29,6 +32,7 @@ FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
+    "payments": [PaymentEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
     "users": [
         AccountEvent,
@@ -81,11 +85,22 @@ def value(name: str, hint: typing.Any, place: int) -> object:
         return TYPED[hint]
     if typing.get_origin(hint) is tuple and issubclass(typing.get_args(hint)[0], msgspec.Struct):
         return (sample(typing.get_args(hint)[0]),)
-    if hint == str | None:
-        return "some " + name
+    if (found := of_a_message(hint)) is not None:
+        return found
     if hint is int:
         return 1_790_000_000_000 + place if name.endswith("at_ms") else 1_000 + place
-    return "some " + name if hint is str else ("one", "two")
+    return "some " + name if hint in (str, str | None) else ("one", "two")
+
+
+def of_a_message(hint: typing.Any) -> object:
+    """A value of a type that messages define: a struct, a word of a list, several words."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return sample(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return list(hint)[-1]
+    if typing.get_origin(hint) is tuple and issubclass(typing.get_args(hint)[0], StrEnum):
+        return (list(typing.get_args(hint)[0])[-1],)
+    return sample(NextAction) if hint == NextAction | None else None
 
 
 TYPED[orders.Entered | None] = sample(orders.Entered)

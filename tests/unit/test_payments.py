@@ -104,6 +104,12 @@ class Desk:
         (waiting,) = self.state.calls.values()
         return waiting.call
 
+    def status(self) -> PaymentStatus:
+        return self.state.status
+
+    def kind(self) -> CallKind:
+        return self.call.kind
+
     def answer(self, status: ProviderStatus, captured: int = 0, **more: Any) -> Desk:
         told = snapshot(status, captured, **more)
         self.ask(RecordAnswer(self.call.call_id, told))
@@ -139,22 +145,22 @@ def test_a_card_is_charged_and_the_wallet_has_it() -> None:
     assert (desk.call.kind, desk.call.gateway, desk.call.amount_minor) == (
         CallKind.CREATE, S, AMOUNT,
     )  # fmt: skip
-    assert desk.state.status is PaymentStatus.PROCESSING
+    assert desk.status() is PaymentStatus.PROCESSING
     desk.answer(ProviderStatus.CAPTURED, AMOUNT)
-    assert desk.state.status is PaymentStatus.COMPLETED
+    assert desk.status() is PaymentStatus.COMPLETED
     assert desk.held() == PAID
     assert not desk.state.calls
 
 
 def test_a_payer_has_something_to_do_first() -> None:
     desk = Desk().start().answer(ProviderStatus.REQUIRES_ACTION)
-    assert desk.state.status is PaymentStatus.REQUIRES_ACTION
+    assert desk.status() is PaymentStatus.REQUIRES_ACTION
     desk.ask(ConfirmPayment())
-    assert desk.call.kind is CallKind.FETCH
+    assert desk.kind() is CallKind.FETCH
     desk.ask(ConfirmPayment())
-    assert desk.call.kind is CallKind.FETCH  # asked once
+    assert desk.kind() is CallKind.FETCH  # asked once
     desk.answer(ProviderStatus.AUTHORIZED, at=2)
-    assert desk.call.kind is CallKind.CAPTURE
+    assert desk.kind() is CallKind.CAPTURE
     desk.answer(ProviderStatus.CAPTURED, AMOUNT, at=3)
     assert desk.held() == PAID
 
@@ -167,7 +173,7 @@ def test_the_webhook_comes_before_the_answer_and_again_after_it() -> None:
     desk.ask(RecordAnswer(call.call_id, snapshot(ProviderStatus.PROCESSING, at=4)))
     again = desk.ask(RecordAnswer(call.call_id, snapshot(ProviderStatus.CAPTURED, AMOUNT, at=5)))
     assert again.events == ()
-    assert desk.state.status is PaymentStatus.COMPLETED
+    assert desk.status() is PaymentStatus.COMPLETED
     assert desk.held() == PAID
 
 
@@ -175,7 +181,7 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key() -> None:
     desk = Desk().start()
     first = desk.call
     desk.fail(declined=False, certain=False)
-    assert desk.state.status is PaymentStatus.PROCESSING
+    assert desk.status() is PaymentStatus.PROCESSING
     assert desk.call.key == first.key
     desk.now = desk.timers[f"call:{first.call_id}"]
     decision = desk.ask(CheckCall(first.call_id))
@@ -197,10 +203,10 @@ def test_another_provider_is_asked_only_if_the_first_took_nothing_for_certain() 
 
 def test_a_provider_that_is_down_is_tried_for_a_while() -> None:
     desk = Desk().start().fail(declined=False, certain=True)
-    assert desk.call.kind is CallKind.CREATE
+    assert desk.kind() is CallKind.CREATE
     desk.now += POLICY.patience_ms
     desk.fail(declined=False, certain=True)
-    assert desk.state.status is PaymentStatus.FAILED
+    assert desk.status() is PaymentStatus.FAILED
     assert not desk.state.calls
 
 
@@ -239,7 +245,7 @@ def test_a_refund_is_held_until_the_provider_gave_it_back() -> None:
     assert desk.ask(RefundPayment("r1", 6_001, "again", "ana")).events == ()
     back = ProviderRefund("re_1", 4_000, ReturnStatus.SUCCEEDED, 2, "r1")
     desk.answer(ProviderStatus.CAPTURED, AMOUNT, refunds=(back,))
-    assert desk.state.status is PaymentStatus.PARTIALLY_REFUNDED
+    assert desk.status() is PaymentStatus.PARTIALLY_REFUNDED
     assert desk.held() == {
         "outside:stripe:clearing/USD": -6_000, "user:ana:available/USD": 6_000,
     }  # fmt: skip
@@ -250,7 +256,7 @@ def test_a_refund_that_the_provider_refuses_is_the_payers_again() -> None:
     desk.ask(RefundPayment("r1", AMOUNT, "unhappy", "ana"))
     desk.fail(declined=True, certain=True)
     assert desk.held() == PAID
-    assert desk.state.status is PaymentStatus.COMPLETED
+    assert desk.status() is PaymentStatus.COMPLETED
     desk.ask(RefundPayment("r2", AMOUNT, "again", "ana"))
     assert desk.call.refund_id == "r2"
 
@@ -270,7 +276,7 @@ def test_a_dispute_is_owed_collected_and_given_back_when_it_is_won() -> None:
     desk = paid()
     dispute = ProviderDispute("dp_1", AMOUNT, DisputeStatus.OPEN, 2)
     desk.tell(ProviderStatus.CAPTURED, AMOUNT, disputes=(dispute,))
-    assert desk.state.status is PaymentStatus.DISPUTED
+    assert desk.status() is PaymentStatus.DISPUTED
     assert owed_minor(desk.state) == AMOUNT
     assert desk.held() == {
         "outside:pay-1:receivable/USD": -AMOUNT, "user:ana:available/USD": AMOUNT,
@@ -291,7 +297,7 @@ def test_what_a_provider_refunds_by_itself_is_owed() -> None:
     desk = paid()
     foreign = ProviderRefund("re_9", 2_500, ReturnStatus.SUCCEEDED, 2)
     desk.tell(ProviderStatus.CAPTURED, AMOUNT, refunds=(foreign,))
-    assert desk.state.status is PaymentStatus.PARTIALLY_REFUNDED
+    assert desk.status() is PaymentStatus.PARTIALLY_REFUNDED
     assert owed_minor(desk.state) == 2_500
     with pytest.raises(RefundTooLarge):
         desk.ask(RefundPayment("r1", 7_501, "more", "ana"))
@@ -301,7 +307,7 @@ def test_a_payment_on_hold_waits_for_a_person() -> None:
     desk = Desk().start(assessment=Assessment(Verdict.REVIEW, 60, ("amount-large",)))
     assert (desk.state.status, desk.state.calls) == (PaymentStatus.ON_HOLD, {})
     desk.ask(DecideReview(True, "mod", "known customer"))
-    assert desk.call.kind is CallKind.CREATE
+    assert desk.kind() is CallKind.CREATE
     refused = Desk().start(assessment=Assessment(Verdict.REVIEW))
     refused.ask(DecideReview(False, "mod", "stolen"))
     assert (refused.state.status, refused.state.failure) == (PaymentStatus.CANCELLED, "denied")
@@ -319,9 +325,9 @@ def test_a_denied_payment_is_kept_and_asks_nobody() -> None:
 def test_cancelling() -> None:
     desk = Desk().start().answer(ProviderStatus.REQUIRES_ACTION)
     desk.ask(CancelPayment("changed-my-mind"))
-    assert desk.call.kind is CallKind.CANCEL
+    assert desk.kind() is CallKind.CANCEL
     desk.answer(ProviderStatus.CANCELLED, at=2)
-    assert desk.state.status is PaymentStatus.CANCELLED
+    assert desk.status() is PaymentStatus.CANCELLED
     assert desk.ask(CancelPayment("again")).events == ()
     with pytest.raises(PaymentStateForbids):
         paid().ask(CancelPayment("too-late"))
@@ -330,10 +336,10 @@ def test_cancelling() -> None:
 def test_cancelling_before_the_provider_answered() -> None:
     desk = Desk().start()
     desk.ask(CancelPayment("changed-my-mind"))
-    assert desk.state.status is PaymentStatus.PROCESSING
+    assert desk.status() is PaymentStatus.PROCESSING
     desk.answer(ProviderStatus.CAPTURED, AMOUNT)
-    assert desk.state.status is PaymentStatus.CANCELLED
-    assert desk.call.kind is CallKind.REFUND
+    assert desk.status() is PaymentStatus.CANCELLED
+    assert desk.kind() is CallKind.REFUND
     assert "user:ana:available/USD" not in desk.held()
 
 
@@ -357,7 +363,7 @@ def test_part_of_an_authorisation_is_captured() -> None:
     with pytest.raises(PaymentStateForbids):
         desk.ask(CapturePayment(1_000))
     desk.answer(ProviderStatus.CAPTURED, 6_000, at=2)
-    assert desk.state.status is PaymentStatus.COMPLETED
+    assert desk.status() is PaymentStatus.COMPLETED
     assert desk.balances["user:ana:available/USD"] == 6_000
 
 

@@ -114,7 +114,7 @@ class World:
     @staticmethod
     def through_the_journal(event: PaymentEvent) -> PaymentEvent:
         raw = msgspec.json.encode(event)
-        return msgspec.json.decode(raw, type=PaymentEvent)  # type: ignore[arg-type,no-any-return]
+        return msgspec.json.decode(raw, type=PaymentEvent)  # type: ignore[no-any-return]
 
     # --- what may happen --------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+"""Carries a payment's calls to its provider and the answers back to its owner.
+
+Whoever asked for something performs what it needs at once, so that a caller waits for the provider
+and for nothing else. If they die on the way, the owner's timer finds the call without an answer and
+the bus's worker carries it again, under the same key: a provider does it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from integrations.payment_gateway import Order, PaymentGateway, Return
+from messages.keys import derive_key
+from messages.payments.gateways import (
+    Call,
+    CallDeclined,
+    CallKind,
+    CallNotSent,
+    CallOutcomeUnknown,
+    GatewayName,
+    Snapshot,
+)
+from messages.payments.payments import PaymentView, RecordAnswer, RecordFailure
+
+MAX_CALLS = 4  # in a row: create, capture, and a spare for each
+
+log = structlog.get_logger(__name__)
+
+
+class Asks(Protocol):
+    """A handle of the actor runtime."""
+
+    async def ask(self, entity_id: str, command: Any, *, key: bytes) -> Any:
+        """The owner's answer. Raises messages.errors.*"""
+
+
+class Courier:
+    """Performs calls. `payments`: the handle of that kind."""
+
+    def __init__(self, payments: Asks, gateways: Mapping[GatewayName, PaymentGateway]) -> None:
+        self._payments = payments
+        self._gateways = gateways
+
+    async def run(self, payment: PaymentView) -> PaymentView:
+        """Perform what a payment waits for, and what follows from that, as far as it gets now."""
+        for _ in range(MAX_CALLS):
+            call = next((one for one in payment.calls if one.tries == 0), None)
+            if call is None:
+                break
+            payment = await self.perform(payment, call)
+        return payment
+
+    async def perform(self, payment: PaymentView, call: Call) -> PaymentView:
+        """Perform one call, and tell the payment's owner what came of it."""
+        recorded = await self._attempt(payment, call)
+        name = recorded.snapshot if isinstance(recorded, RecordAnswer) else recorded
+        key = derive_key("payment-call", call.call_id, call.tries, repr(name))
+        answer = await self._payments.ask(payment.payment_id, recorded, key=key)
+        assert isinstance(answer, PaymentView)
+        return answer
+
+    async def _attempt(self, payment: PaymentView, call: Call) -> RecordAnswer | RecordFailure:
+        try:
+            return RecordAnswer(call.call_id, await self._send(payment, call))
+        except CallDeclined as error:
+            return RecordFailure(call.call_id, True, True, _code(error))
+        except CallNotSent as error:
+            return RecordFailure(call.call_id, False, True, _code(error))
+        except CallOutcomeUnknown as error:
+            return RecordFailure(call.call_id, False, False, _code(error))
+        except Exception as error:
+            log.exception("payment call failed", call_id=call.call_id, kind=call.kind.value)
+            return RecordFailure(call.call_id, False, False, type(error).__name__)
+
+    async def _send(self, payment: PaymentView, call: Call) -> Snapshot:
+        gateway = self._gateways.get(call.gateway)
+        if gateway is None:
+            raise CallNotSent(reason="gateway-not-configured")
+        match call.kind:
+            case CallKind.CREATE:
+                return await gateway.create(_order(payment), call.key)
+            case CallKind.CAPTURE:
+                return await gateway.capture(
+                    call.ref, call.amount_minor, payment.currency, call.key
+                )
+            case CallKind.CANCEL:
+                return await gateway.cancel(call.ref, call.key)
+            case CallKind.REFUND:
+                asked = Return(call.ref, call.refund_id, call.amount_minor, payment.currency)
+                return await gateway.refund(asked, call.key)
+            case CallKind.FETCH:
+                return await gateway.fetch(call.ref)
+
+
+def _order(payment: PaymentView) -> Order:
+    return Order(
+        payment_id=payment.payment_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        method=payment.method,
+        capture=payment.capture,
+        description=f"VibeStream {payment.purpose.value}",
+        source=payment.source,
+        return_url=payment.return_url,
+    )
+
+
+def _code(error: CallDeclined | CallNotSent | CallOutcomeUnknown) -> str:
+    return str(error.params.get("reason", "")) or error.code

@@ -1,0 +1,71 @@
+"""The port to providers of payments. One implementation a provider (`payment_gateway_<name>.py`).
+
+Every method is asked again with the same key until its outcome is known, so a provider that keeps
+keys does a thing once. Each raises:
+
+    CallDeclined        understood and refused: nothing happened, nor will by itself
+    CallNotSent         certainly nothing happened: not reached, or refused before it was looked at
+    CallOutcomeUnknown  anything else: a timeout, a broken connection, an error of the provider's
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from messages.payments.gateways import GatewayName, Method, Snapshot
+from messages.payments.payments import Capture
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A payment to be taken.
+
+    source: what the provider's script gave the page for a card, if anything.
+    return_url: where the payer comes back to.
+    """
+
+    payment_id: str
+    amount_minor: int
+    currency: str
+    method: Method
+    capture: Capture
+    description: str
+    source: str = ""
+    return_url: str = ""
+
+
+class Return(msgspec.Struct, frozen=True):
+    """A refund to be given of the charge `ref`."""
+
+    ref: str
+    refund_id: str
+    amount_minor: int
+    currency: str
+    reason: str = ""
+
+
+class PaymentGateway(Protocol):
+    """A provider. Amounts are minor units of the ledger; adapters speak the provider's form."""
+
+    @property
+    def name(self) -> GatewayName:
+        """Which."""
+
+    async def create(self, order: Order, key: str) -> Snapshot:
+        """Begin to take a payment."""
+
+    async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
+        """Take what was authorised, or a part; the rest is let go."""
+
+    async def cancel(self, ref: str, key: str) -> Snapshot:
+        """Let go what was authorised. Declined if it was taken."""
+
+    async def refund(self, refund: Return, key: str) -> Snapshot:
+        """Give back a part or all."""
+
+    async def fetch(self, ref: str) -> Snapshot:
+        """The charge as it is."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
