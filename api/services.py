@@ -18,6 +18,7 @@ from integrations.audio import AudioInspector
 from integrations.oidc import IdentityProvider
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.payment_courier import Courier
 from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
@@ -136,6 +137,7 @@ class Services:
     key_versions: Sequence[str] = ()
     redis: redis.asyncio.Redis | None = None
     external: ExternalSignIn = field(default_factory=ExternalSignIn)
+    courier: Courier | None = None
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
     attempts: Attempts = field(default_factory=_attempts_here)
@@ -149,6 +151,13 @@ class Services:
             return self.handles[kind]
         except KeyError:
             raise Unavailable(f"no owner of {kind} is known here") from None
+
+    @property
+    def payments(self) -> Courier:
+        """Who carries the calls of payments. Raises Unavailable if nobody does here."""
+        if self.courier is None:
+            raise Unavailable("no payments are taken here")
+        return self.courier
 
     def query_key(self) -> bytes:
         """The key of a query. It changes nothing, so its key only has to be new."""

@@ -32,6 +32,9 @@ class Permission(StrEnum):
     OPERATE_MARKET = "market:operate"
     READ_BALANCES = "treasury:read-own"
     CREDIT = "treasury:credit"
+    PAY = "payments:pay"
+    READ_PAYMENTS = "payments:read-own"
+    REVIEW_PAYMENTS = "payments:review"
     MODERATE = "platform:moderate"
     OPERATE = "platform:operate"
     READ_AUDIT = "platform:audit"
@@ -49,6 +52,8 @@ _USER = frozenset(
         Permission.READ_HOLDINGS,
         Permission.TRADE,
         Permission.READ_BALANCES,
+        Permission.PAY,
+        Permission.READ_PAYMENTS,
     }
 )
 _ARTIST = _USER | {Permission.PUBLISH_SONG, Permission.ISSUE_SHARES}

@@ -42,7 +42,11 @@ class Courier:
 
     def __init__(self, payments: Asks, gateways: Mapping[GatewayName, PaymentGateway]) -> None:
         self._payments = payments
-        self._gateways = gateways
+        self.gateways = gateways
+
+    def unhealthy(self) -> frozenset[GatewayName]:
+        """The providers that cannot be reached at the moment."""
+        return frozenset(name for name, one in self.gateways.items() if not one.healthy)
 
     async def run(self, payment: PaymentView) -> PaymentView:
         """Perform what a payment waits for, and what follows from that, as far as it gets now."""
@@ -76,7 +80,7 @@ class Courier:
             return RecordFailure(call.call_id, False, False, type(error).__name__)
 
     async def _send(self, payment: PaymentView, call: Call) -> Snapshot:
-        gateway = self._gateways.get(call.gateway)
+        gateway = self.gateways.get(call.gateway)
         if gateway is None:
             raise CallNotSent(reason="gateway-not-configured")
         match call.kind:

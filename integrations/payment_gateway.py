@@ -52,6 +52,10 @@ class PaymentGateway(Protocol):
     def name(self) -> GatewayName:
         """Which."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it answered lately; if not, another is asked first."""
+
     async def create(self, order: Order, key: str) -> Snapshot:
         """Begin to take a payment."""
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from actors.payment_calls import PaymentCallsHandler
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
@@ -15,6 +16,7 @@ from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
+from deployments.composition.payments import open_courier
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -37,11 +39,16 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     store = await BusStore.open(url, max_size=16, present_url=present_url)
     pool = await open_pool(url, max_size=4, application_name=name, present_url=present_url)
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))
+    payments = handles["payments"]
     worker = Worker(
         name,
         store,
         RedisStream(*secrets.redis()),
-        [RewardListenHandler(handles), UserActivityHandler(now_ms)],
+        [
+            RewardListenHandler(handles),
+            UserActivityHandler(now_ms),
+            PaymentCallsHandler(payments, open_courier(settings, payments)),
+        ],
         STREAMS,
         now_ms,
         registry=registry,

@@ -25,6 +25,7 @@ from deployments.composition.common import (
 )
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.composition.identity import open_identity_providers
+from deployments.composition.payments import open_courier
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -67,6 +68,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     async def handle_metrics() -> bytes:
         return generate_latest(metrics.registry)
 
+    handles = open_handles(settings, pool, processes, metrics)
     services = Services(
         pool=pool,
         objects=objects,
@@ -92,7 +94,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
             settings.sign_in_return_urls,
             settings.where.startswith("https://"),
         ),
-        handles=open_handles(settings, pool, processes, metrics),
+        handles=handles,
+        courier=open_courier(settings, handles["payments"]),
         health_checks=(
             *_stores(pool, redis, RedisStream(url, credentials), objects),
             HealthCheck("secrets", secrets.health, critical=False),

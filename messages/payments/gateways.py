@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from messages.errors import Refusal, Transient
+from messages.errors import Conflict, Transient
 
 
 class GatewayName(StrEnum):
@@ -127,7 +127,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     tries: int = 0
 
 
-class CallDeclined(Refusal):
+class CallDeclined(Conflict):
     """The provider understood and refused: nothing of it happened, and it will not by itself."""
 
     code = "payment-declined"

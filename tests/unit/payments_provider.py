@@ -79,6 +79,7 @@ class Provider:
         self.charges: dict[str, Charge] = {}
         self.answers: dict[str, str] = {}
         self.news: list[Snapshot] = []
+        self.first: ProviderStatus | None = None  # what a new charge begins with; None: chance
 
     @property
     def held(self) -> int:
@@ -99,7 +100,8 @@ class Provider:
                 raise DeclinedError
             charge = Charge(f"ch_{self.name}_{len(self.charges)}", call.amount_minor)
             self.charges[charge.ref] = charge
-            self._move(charge, self.random.choice([*sorted(LIVE), ProviderStatus.CAPTURED]))
+            begun = self.random.choice([*sorted(LIVE), ProviderStatus.CAPTURED])
+            self._move(charge, self.first or begun)
             return charge
         charge = self.charges[call.ref]
         if call.kind is CallKind.CAPTURE:
