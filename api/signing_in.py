@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api import pending_sign_ins
+from api.account_notices import tell
 from api.doors import client_address
 from api.openapi import Responses
 from api.pending_sign_ins import SecondFactorRequired
@@ -25,8 +26,17 @@ from integrations.tokens import Claims, Grant
 from messages.mail import Template
 from messages.moderation import AccountSuspended
 from messages.users import UserNotFound
+from messages.users_accounts import AccountReactivated
 from messages.users_sessions import Because, Method, SessionEnded
-from storage import audit, mail, users_events, users_factors, users_people, users_refresh
+from storage import (
+    audit,
+    mail,
+    users_accounts,
+    users_events,
+    users_factors,
+    users_people,
+    users_refresh,
+)
 from storage import users as storage
 from storage import users_sessions as sessions
 from storage.database import Connection
@@ -92,7 +102,7 @@ async def start_session(
 ) -> Session:
     """A new session of a user who proved all that the account asks for.
 
-    Raises UserNotFound, AccountSuspended.
+    It wakes an account that rests. Raises UserNotFound, AccountSuspended.
     """
     now_ms = services.clock()
     session = await _new_session(services, request, user_id, methods, now_ms)
@@ -104,6 +114,8 @@ async def start_session(
             raise UserNotFound
         if await users_people.status_of(connection, user_id) == "suspended":
             raise AccountSuspended
+        if await users_accounts.set_status(connection, user_id, "deactivated", "active"):
+            await tell(connection, AccountReactivated(user_id, now_ms))
         await _make_room(connection, user_id, now_ms)
         if await sessions.is_strange(connection, user_id, session.device):
             where = {"device": session.device, "place": session.place}

@@ -100,8 +100,19 @@ def check_profile(
 ) -> None:
     """Check all of a registration but its password. Raises the leaf of the first broken rule."""
     check_username(username)
+    check_email(email, policy)
+    check_place(locale, time_zone, policy)
+
+
+def check_email(email: str, policy: UserPolicy = POLICY) -> str:
+    """The address as it was given, if mail can be sent to it. Raises BadEmail."""
     if len(email) > policy.max_email_chars or not EMAIL.fullmatch(email):
         raise BadEmail
+    return email
+
+
+def check_place(locale: str, time_zone: str, policy: UserPolicy = POLICY) -> None:
+    """Check a language and a time zone. Raises UnknownLocale, UnknownTimeZone."""
     if time_zone not in _time_zones():
         raise UnknownTimeZone
     if locale not in policy.locales:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from messages.users_accounts import LettersUsedUp
+from messages.users_accounts import LettersUsedUp, UsernameChangesUsedUp
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -18,6 +18,9 @@ class AccountPolicy(msgspec.Struct, frozen=True):
     answered_ms: how long the token of a completed one still gets the same answer, for who retries.
     letter_pause_ms, letters: between letters of one registration, and how many at most.
     letters_an_hour: of one kind to one address, whoever asks: mail is no weapon.
+    reset_ms, email_change_ms: how long a token for these is good (ASVS 6.4.1, 6.5.5).
+    name_kept_ms: how long a username that was given up is nobody else's.
+    name_changes: how many of one's names may be kept so at once.
     """
 
     version: int = 1
@@ -26,6 +29,10 @@ class AccountPolicy(msgspec.Struct, frozen=True):
     letter_pause_ms: int = MINUTE_MS
     letters: int = 5
     letters_an_hour: int = 5
+    reset_ms: int = 30 * MINUTE_MS
+    email_change_ms: int = DAY_MS
+    name_kept_ms: int = 30 * DAY_MS
+    name_changes: int = 2
 
 
 POLICY = AccountPolicy()
@@ -40,6 +47,12 @@ def check_letter(
         raise LettersUsedUp(retry_after_s=0)
     if wait_ms > 0:
         raise LettersUsedUp(retry_after_s=-(-wait_ms // 1_000))
+
+
+def check_name_change(kept: int, policy: AccountPolicy = POLICY) -> None:
+    """Whether who has `kept` earlier names may leave another. Raises UsernameChangesUsedUp."""
+    if kept >= policy.name_changes:
+        raise UsernameChangesUsedUp
 
 
 def is_pending(expires_at_ms: int, now_ms: int) -> bool:

@@ -30,6 +30,12 @@ class LettersUsedUp(Limited):
     code = "letters-used-up"
 
 
+class UsernameChangesUsedUp(Limited):
+    """You have changed your username too often of late."""
+
+    code = "username-changes-used-up"
+
+
 # --- events -------------------------------------------------------------------------------------
 
 
@@ -48,4 +54,42 @@ class PasswordChanged(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-AccountEvent = EmailVerified | PasswordChanged
+class EmailChanged(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: another address from now on, whose mailbox they read."""
+
+    user_id: str
+    at_ms: int
+
+
+class AccountChanged(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: how the account is called, where its days begin, its language."""
+
+    user_id: str
+    username: str
+    locale: str
+    time_zone: str
+    at_ms: int
+
+
+class AccountDeactivated(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: the account rests; signing in wakes it."""
+
+    user_id: str
+    at_ms: int
+
+
+class AccountReactivated(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: the account is awake again."""
+
+    user_id: str
+    at_ms: int
+
+
+AccountEvent = (
+    EmailVerified
+    | PasswordChanged
+    | EmailChanged
+    | AccountChanged
+    | AccountDeactivated
+    | AccountReactivated
+)

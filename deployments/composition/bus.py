@@ -20,7 +20,8 @@ from deployments.composition.payments import open_courier
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
-from storage import users_registrations
+from integrations import mail_tokens
+from storage import users_accounts, users_registrations, users_resets
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
@@ -29,6 +30,7 @@ from storage.moderation_sanctions import lapse_due
 SEAL_EVERY_S = 1.0
 LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
+RESETS_EVERY_S = 0.5
 
 
 async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
@@ -53,9 +55,11 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         now_ms,
         registry=registry,
     )
+    resets = partial(users_resets.answer_some, pool, mail_tokens.generate, now_ms)
     worker.add_jobs(
         Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)),
         Job("suspensions-lapse", LAPSE_EVERY_S, lambda: lapse_due(pool, now_ms())),
+        Job("password-resets", RESETS_EVERY_S, resets),
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
     )
     if settings.smtp_url:  # without it letters wait in the queue
@@ -66,4 +70,6 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
 
 
 async def _forget_expired(pool: Pool) -> int:
-    return await users_registrations.purge(pool, now_ms())
+    at_ms = now_ms()
+    over = await users_registrations.purge(pool, at_ms)
+    return over + await users_accounts.purge(pool, at_ms)
