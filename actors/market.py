@@ -48,6 +48,7 @@ class MarketKind(EntityKind[Market, MarketCommand, MarketEvent]):
     public: ClassVar[frozenset[type]] = PUBLIC_EVENTS
     snapshot_every: ClassVar[int] = 10_000  # some 3,000 orders: a fifth of a second to redo
     decides_ahead: ClassVar[bool] = True
+    overlaps: ClassVar[bool] = True
     netted: ClassVar[frozenset[str]] = frozenset({PURPOSE_HOLD, PURPOSE_RELEASE})
     gathered: ClassVar[frozenset[type]] = gathering.COMMANDS
 

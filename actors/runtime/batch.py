@@ -95,15 +95,16 @@ class Batch:
         """Whether more is written than one statement of the journal can."""
         return bool(self.transactions or self.reserves or self.public or self.applied)
 
-    def decide(self, items: Sequence[Item], reserves: Reserves, max_transactions: int) -> None:
-        """Decide commands in order, all or those before the ledger's limit. Raises Redo."""
+    def decide(self, items: Sequence[Item], reserves: Reserves, max_transactions: int) -> bool:
+        """Decide commands in order; False if some are left, for the ledger's limit. Raises Redo."""
         for item in items:
             if self._posts >= max_transactions:
-                break
+                return False
             if type(item.command) in self.gathered and self._gather(item):
                 continue
             self._close(item.entity_id)
             self._decide_one(item, reserves)
+        return True
 
     def end(self) -> None:
         """All commands that it will have are decided. Raises Redo."""
@@ -111,6 +112,15 @@ class Batch:
             self._close(entity_id)
         self.public += map(self._publish, self._kind.merged(self._told) if self._told else ())
         self._snapshot()
+
+    def refuse(self, item: Item, refusal: Refusal) -> None:
+        """The command's answer, if the batch holds."""
+        self.staged.append((item, error_answer(refusal)))
+
+    def undecided(self, items: Sequence[Item]) -> list[Item]:
+        """Those that have no answer, nor will have one if the batch holds."""
+        staged = {id(item) for item, _ in self.staged}
+        return [item for item in items if item.answer is None and id(item) not in staged]
 
     def finish_timer(self, item: Item) -> None:
         """The timer has had its effect, now or before a crash."""
@@ -199,7 +209,7 @@ class Batch:
             asked = item.command if item.prepared is None else item.prepared
             answer = Answer(encode(gathering.take(asked)))
         except Refusal as refusal:
-            self.staged.append((item, error_answer(refusal)))
+            self.refuse(item, refusal)
             return True
         except Exception as error:
             self._log_failure("gather", item)

@@ -34,12 +34,13 @@ async def affordable(
     live: LiveEntities,
     items: Sequence[Item],
     batch: Batch,
+    ahead: Batch | None,
 ) -> Reserves:
-    """The reserves of the commands; those that cannot be afforded now are settled as refused.
+    """The reserves of the commands; those that cannot be afforded now are refused.
 
     Nothing is posted yet, so a command that is refused for another reason leaves no trace. The
     balances are read without a lock: `post` has the last word. What gathered commands need is part
-    of what they come to: it is only seen to here.
+    of what they come to: it is only seen to here. What the batch ahead moves counts as moved.
     """
     if type(kind).reserve is EntityKind.reserve:
         return {}
@@ -54,14 +55,24 @@ async def affordable(
             elif reserve := kind.reserve(state, item.command, batch.at_ms):
                 asked[id(item)] = reserve
         except Refusal as refusal:
-            item.settle(error_answer(refusal))
+            batch.refuse(item, refusal)
     codes = {posting.account for each in asked.values() for one in each for posting in one.postings}
     codes.update([account for account, _ in needed.values()])
     if codes:
         balances = await ledger.balances(connection, codes)
+        if ahead is not None:
+            _move(balances, ahead)
         for item in _unaffordable(balances, items, asked, needed):
-            item.settle(error_answer(InsufficientFunds()))
+            batch.refuse(item, InsufficientFunds())
     return asked
+
+
+def _move(balances: dict[str, int], ahead: Batch) -> None:
+    """What a batch that is about to be posted makes of balances, as far as they are asked for."""
+    for _, transaction in (*ahead.reserves, *ahead.transactions):
+        for posting in transaction.postings:
+            if posting.account in balances:
+                balances[posting.account] += posting.amount_minor
 
 
 def _unaffordable(

@@ -99,6 +99,8 @@ class EntityKind(ABC, Generic[S, C, E]):
     netted: purposes of transfers that a batch posts as their sum for each pair of accounts (holds
     of open orders, which the next command may release): the facts say what each one's part was.
     gathered: command classes that `gather` takes, as long as a batch nets (`netted`).
+    overlaps: whether the next batch may be decided, on what memory will be, while one is written.
+    Then `prepare` sees the kind's own tables without what is being written.
     decides_ahead: `decide` may change the state to what its events will make of it, `evolve` then
     finds that done; what it refuses it leaves as it was. For states that are costly to copy (an
     order book): when anything goes wrong, the entity is forgotten and rebuilt from its facts.
@@ -116,6 +118,7 @@ class EntityKind(ABC, Generic[S, C, E]):
     snapshot_every: ClassVar[int] = 100
     netted: ClassVar[frozenset[str]] = frozenset()
     gathered: ClassVar[frozenset[type]] = frozenset()
+    overlaps: ClassVar[bool] = False
     decides_ahead: ClassVar[bool] = False
 
     @abstractmethod

@@ -1,8 +1,11 @@
-"""A lane: some of a kind's partitions, one connection, one batch at a time.
+"""A lane: some of a kind's partitions, one connection, one batch after the other.
 
 What has arrived is one batch, what arrives meanwhile is the next. A batch is looked up, loaded,
 decided, committed, and only then answered. If the commit fails, or its outcome is unknown, memory
 is dropped and the batch runs again; recorded answers make that exactly-once.
+
+A kind that `overlaps` has the next batch looked up just before the one ahead of it is written, and
+decided meanwhile, on what memory will be. If the one ahead fails, both run again, in their order.
 """
 
 from __future__ import annotations
@@ -15,19 +18,20 @@ from typing import Any
 import structlog
 
 from actors.runtime import funds
-from actors.runtime.batch import GATHERING_FAILED, INTERNAL, NOTHING, Batch, Redo
-from actors.runtime.codec import Codec, encode, error_answer, fingerprint
+from actors.runtime.batch import GATHERING_FAILED, INTERNAL, Batch, Redo, Reserves
+from actors.runtime.codec import Codec, encode, error_answer
 from actors.runtime.connector import Connector
-from actors.runtime.entities import Entity, LiveEntities, rebuild
-from actors.runtime.errors import MalformedCommand
+from actors.runtime.entities import Entity, LiveEntities
 from actors.runtime.failures import clashes_with_journal, is_passing
-from actors.runtime.kind import Asked, EntityKind
+from actors.runtime.flight import Flight
+from actors.runtime.intake import Intake, without_repeats
+from actors.runtime.kind import EntityKind
 from actors.runtime.limits import Limits
 from actors.runtime.mail import Item, unanswered
 from actors.runtime.metrics import HostMetrics
 from actors.runtime.ownership import Identity, Ownership
 from messages.envelope import Answer
-from messages.errors import IdempotencyKeyReused, Unavailable, VibeStreamError
+from messages.errors import Unavailable, VibeStreamError
 from storage import journal, outbox, reminders
 from storage.database import Connection, Pool
 
@@ -35,6 +39,7 @@ logger = structlog.get_logger(__name__)
 
 # After these, nothing is decided or posted together: to see whose part it was that failed.
 _ONE_BY_ONE = frozenset({funds.NET_NOT_COVERED, GATHERING_FAILED})
+SLICE = 25  # commands that are decided while nothing else is done: a millisecond
 
 
 class Lane:
@@ -60,12 +65,13 @@ class Lane:
         self._arrived = asyncio.Event()
         self._sweep_is_due = False
         self._live = LiveEntities()
-        self._under_way: list[Item] = []
+        self._intake = Intake(kind, self._codec, self._owned, self._live, metrics)
+        self._under_way: list[Flight] = []
 
     @property
     def waiting(self) -> int:
         """Commands that have no answer yet."""
-        return len(self._mail) + len(self._under_way)
+        return len(self._mail) + sum(len(flight.items) for flight in self._under_way)
 
     @property
     def partitions(self) -> int:
@@ -93,7 +99,7 @@ class Lane:
             while True:
                 await self._arrived.wait()
                 if self._mail:
-                    await self._run_batch()
+                    await self._work()
                 if self._sweep_is_due or len(self._live) > self._limits.entities:
                     self._sweep_is_due = False
                     await self._sweep()
@@ -104,66 +110,147 @@ class Lane:
 
     def fail_all(self, error: VibeStreamError) -> None:
         """Answer everything that waits with an error (after `run` has ended)."""
-        items = [*self._under_way, *self._mail]
+        items = [item for flight in self._under_way for item in flight.items] + [*self._mail]
         self._under_way = []
         self._mail.clear()
         for item in unanswered(items):
             item.settle(error_answer(error))
         self._answer(items)
 
-    # --- a batch ----------------------------------------------------------------------------------
+    # --- batches ----------------------------------------------------------------------------------
 
-    async def _run_batch(self) -> None:
+    async def _work(self) -> None:
+        """Batches one after the other. While one is written the next is decided, if it may be."""
+        ahead: Flight | None = None
+        while ahead is not None or self._may_begin():
+            flight = self._next() if self._may_begin() else None
+            if ahead is not None and (flight is None or not self._may_follow(ahead, flight)):
+                await self._land(ahead, await self._written(ahead))
+                ahead = None
+            if flight is not None and self._kind.overlaps:
+                ahead = await self._fly(flight, ahead)
+            elif flight is not None:
+                await self._land(flight, is_written=False)
+
+    def _may_begin(self) -> bool:
+        return bool(self._mail) and not self._sweep_is_due
+
+    def _next(self) -> Flight:
         size = min(len(self._mail), self._limits.batch_commands)
-        items = self._under_way = [self._mail.popleft() for _ in range(size)]
+        items = [self._mail.popleft() for _ in range(size)]
         self._metrics.batch.labels(self._kind.name).observe(size)
+        deadline = asyncio.get_running_loop().time() + self._limits.retry_for_ms / 1000
+        flight = Flight(items, deadline, self._kind.netted)
+        self._under_way.append(flight)
+        flight.pending = without_repeats(self._intake.decoded(items))
+        return flight
+
+    def _may_follow(self, ahead: Flight, flight: Flight) -> bool:
+        """Whether a batch can be decided on what the one ahead of it is about to write."""
+        if not ahead.is_whole or any(item.timer for item in flight.pending):
+            return False
+        return not ahead.holds(flight.pending)
+
+    async def _fly(self, flight: Flight, ahead: Flight | None) -> Flight | None:
+        """Decide a batch while the one ahead is written. The batch, if it is yet to be written."""
+        admitted = await self._admitted(flight, ahead)
+        writing = None if ahead is None else asyncio.create_task(self._written(ahead))
         try:
-            deadline = asyncio.get_running_loop().time() + self._limits.retry_for_ms / 1000
-            await self._settle(self._without_repeats(self._decoded(items)), deadline)
-            await self._postpone_failed(items)
+            is_decided = admitted is not None and await self._decided(flight, *admitted, writing)
+        except BaseException:
+            if writing is not None:
+                writing.cancel()
+            raise
+        if ahead is not None and writing is not None:
+            is_written = await writing
+            if not is_written and flight.batch is not None:
+                self._live.forget(flight.batch.touched)
+            is_decided &= is_written
+            await self._land(ahead, is_written)
+        if is_decided:
+            return flight
+        await self._land(flight, is_written=False)
+        return None
+
+    async def _admitted(
+        self, flight: Flight, ahead: Flight | None
+    ) -> tuple[list[Item], Reserves] | None:
+        try:
+            connection = await self._connector.get()
+            flight.batch = Batch(self._kind, self._live, self._clock(), flight.netted)
+            before = None if ahead is None else ahead.batch
+            return await self._intake.admit(connection, flight.pending, flight.batch, before)
+        except Exception as error:  # noqa: BLE001 - it will be tried again
+            await self._note(flight, error)
+            return None
+
+    async def _decided(
+        self,
+        flight: Flight,
+        items: Sequence[Item],
+        reserves: Reserves,
+        writing: asyncio.Task[bool] | None,
+    ) -> bool:
+        """Decide a batch; piece by piece, so that what is written meanwhile goes on."""
+        batch = flight.batch
+        assert batch is not None, "it is admitted"
+        most = self._limits.batch_transactions
+        try:
+            flight.is_whole = True
+            for start in range(0, len(items), SLICE):
+                if not batch.decide(items[start : start + SLICE], reserves, most):
+                    flight.is_whole = False
+                    break
+                if writing is not None and not writing.done():
+                    await asyncio.sleep(0)
+            batch.end()
+        except Exception as error:  # noqa: BLE001 - it will be tried again
+            await self._note(flight, error)
+            return False
+        return True
+
+    async def _written(self, flight: Flight) -> bool:
+        """Write a batch that is decided. Where that fails, nothing of it is answered."""
+        batch = flight.batch
+        assert batch is not None, "it is decided"
+        try:
+            if batch.writes:
+                await self._commit(await self._connector.get(), batch)
+        except Exception as error:  # noqa: BLE001 - it will be tried again
+            await self._note(flight, error)
+            return False
+        batch.commit()
+        return True
+
+    async def _note(self, flight: Flight, error: Exception) -> None:
+        """An attempt has failed. What is wrong for good will show when it is tried again."""
+        if flight.batch is not None:
+            self._live.forget(flight.batch.touched)
+        if isinstance(error, Redo):
+            self._metrics.retries.labels(self._kind.name, error.reason).inc()
+            if error.reason in _ONE_BY_ONE:
+                flight.netted = frozenset()
+            return
+        self._metrics.retries.labels(self._kind.name, type(error).__name__).inc()
+        logger.warning("batch_retried", kind=self._kind.name, error=repr(error), attempt=0)
+        await self._connector.drop_if_broken(error)
+
+    async def _land(self, flight: Flight, is_written: bool) -> None:
+        """Answer a batch; what is not written of it is, however often that has to be tried."""
+        try:
+            if not is_written or not flight.is_whole:
+                await self._settle(flight.pending, flight.deadline, flight.netted)
+            await self._postpone_failed(flight.items)
         except Exception:
             logger.exception("lane_failed", kind=self._kind.name)
-            for item in unanswered(items):
+            for item in unanswered(flight.items):
                 item.settle(INTERNAL)
-        self._under_way = []
-        self._answer(items)
+        self._under_way.remove(flight)
+        self._answer(flight.items)
 
-    def _decoded(self, items: Sequence[Item]) -> list[Item]:
-        """The items that hold a command; the others are settled."""
-        decode, queries = self._codec.command, self._kind.queries
-        has_essence = type(self._kind).essence is not EntityKind.essence
-        for item in items:
-            try:
-                if item.timer is None:
-                    item.command = decode(item.body)
-                else:
-                    item.command = self._kind.reminded(item.timer.name, item.timer.due_at_ms)
-                    item.body = encode(item.command)
-                if has_essence:
-                    item.body = encode(self._kind.essence(item.command))
-            except Exception as error:  # noqa: BLE001 - a kind's own code, or a decoder
-                item.settle(_undecodable(item, error))
-            else:
-                item.is_query = type(item.command) in queries
-        return unanswered(items)
-
-    def _without_repeats(self, items: Sequence[Item]) -> list[Item]:
-        """One item for each key: the others follow it, or are refused where they differ."""
-        first: dict[bytes, Item] = {}
-        kept = []
-        for item in items:
-            leader = item if item.is_query else first.setdefault(item.key, item)
-            if leader is item:
-                kept.append(item)
-            elif leader.entity_id == item.entity_id and leader.body == item.body:
-                leader.followers = [*(leader.followers or ()), item]
-            else:
-                item.settle(error_answer(IdempotencyKeyReused()))
-        return kept
-
-    async def _settle(self, items: Sequence[Item], deadline: float) -> None:
+    async def _settle(self, items: Sequence[Item], deadline: float, netted: frozenset[str]) -> None:
         """See to it that every item has an answer."""
-        attempt, netted = 0, self._kind.netted
+        attempt = 0
         while pending := unanswered(items):
             try:
                 await self._attempt(pending, netted)
@@ -178,22 +265,17 @@ class Lane:
                 elif len(pending) > 1:
                     # Somebody's command cannot be written; the others must not suffer for it.
                     half = len(pending) // 2
-                    await self._settle(pending[:half], deadline)
-                    await self._settle(pending[half:], deadline)
+                    await self._settle(pending[:half], deadline, netted)
+                    await self._settle(pending[half:], deadline, netted)
                 else:
                     pending[0].settle(self._failed(pending[0], error))
 
     async def _attempt(self, items: Sequence[Item], netted: frozenset[str]) -> None:
         connection = await self._connector.get()
-        now_ms = self._clock()
-        items = await self._owned.take(connection, items)
-        batch = Batch(self._kind, self._live, now_ms, netted)
-        items = await self._unknown(connection, items, batch)
-        items = await self._loaded(connection, items, now_ms)
-        await self._prepare(connection, items, now_ms)
+        batch = Batch(self._kind, self._live, self._clock(), netted)
+        items, reserves = await self._intake.admit(connection, items, batch, None)
         try:
-            reserves = await funds.affordable(connection, self._kind, self._live, items, batch)
-            batch.decide(unanswered(items), reserves, self._limits.batch_transactions)
+            batch.decide(items, reserves, self._limits.batch_transactions)
             batch.end()
             if batch.writes:
                 await self._commit(connection, batch)
@@ -221,87 +303,6 @@ class Lane:
         epochs = self._owned.epochs(batch.partitions)
         if not await journal.write(connection, self._kind.name, epochs, batch.at_ms, batch.writes):
             raise Redo("fence-lost")
-
-    # --- before deciding --------------------------------------------------------------------------
-
-    async def _unknown(
-        self, connection: Connection, items: Sequence[Item], batch: Batch
-    ) -> list[Item]:
-        """The items that have to be decided. What the others were answered before, they are again.
-
-        This is also what makes a read right: at the moment of this statement nobody else owned the
-        partition, so nobody else can have changed what is in memory.
-        """
-        if not items:
-            return []
-        epochs = self._owned.epochs(item.partition for item in items)
-        keys = [item.key for item in items if not item.is_query]
-        found = await journal.look_up(connection, self._kind.name, epochs, keys)
-        if found.lost:
-            self._live.forget_partitions(set(found.lost))
-            self._owned.lose(found.lost)
-            raise Redo("fence-lost")
-        for item in items if found.recorded else ():
-            recorded = None if item.is_query else found.recorded.get(item.key)
-            if recorded is None:
-                continue
-            if item.timer is not None:
-                batch.finish_timer(item)
-                batch.staged.append((item, NOTHING))
-            elif recorded.fingerprint != fingerprint(item.entity_id, item.body):
-                item.settle(error_answer(IdempotencyKeyReused()))
-            else:
-                item.settle(Answer(recorded.answer))
-        staged = {id(item) for item, _ in batch.staged}
-        left = [item for item in unanswered(items) if id(item) not in staged]
-        return await self._standing(connection, left)
-
-    async def _standing(self, connection: Connection, items: list[Item]) -> list[Item]:
-        """Without the timers that were cancelled or set anew since they were seen due."""
-        timers = [item.timer for item in items if item.timer is not None]
-        if not timers:
-            return items
-        standing = await reminders.standing(connection, self._kind.name, timers)
-        for item in items:
-            if item.timer is not None and item.timer not in standing:
-                item.settle(NOTHING)
-        return unanswered(items)
-
-    async def _loaded(
-        self, connection: Connection, items: Sequence[Item], now_ms: int
-    ) -> list[Item]:
-        """Bring the items' entities into memory; those that cannot be rebuilt fail their items."""
-        placed = {item.entity_id: item.partition for item in items}
-        missing = self._live.missing(placed)
-        if not missing:
-            return list(items)
-        broken = set()
-        for entity_id, history in (
-            await journal.load(connection, self._kind.name, missing)
-        ).items():
-            try:
-                entity = rebuild(self._kind, self._codec, entity_id, placed[entity_id], history)
-            except Exception:
-                logger.exception("entity_broken", kind=self._kind.name, entity_id=entity_id)
-                broken.add(entity_id)
-            else:
-                self._live.add(entity, now_ms)
-        self._metrics.loads.labels(self._kind.name).inc(len(missing) - len(broken))
-        for item in items if broken else ():
-            if item.entity_id in broken:
-                item.settle(INTERNAL)
-        return unanswered(items)
-
-    async def _prepare(self, connection: Connection, items: Sequence[Item], now_ms: int) -> None:
-        """Let the kind find out what its decisions need, anew at each attempt."""
-        if not items or type(self._kind).prepare is EntityKind.prepare:
-            return
-        asked = [
-            Asked(i.entity_id, self._live.use(i.entity_id, now_ms).state, i.command) for i in items
-        ]
-        prepared = await self._kind.prepare(connection, asked)
-        for item, command in zip(items, prepared, strict=True):
-            item.prepared = command
 
     # --- when it goes wrong -----------------------------------------------------------------------
 
@@ -387,10 +388,3 @@ class Lane:
         connection = await self._connector.get()
         await journal.write(connection, self._kind.name, epochs, self._clock(), writes)
         self._metrics.snapshots.labels(self._kind.name).inc(len(rows))
-
-
-def _undecodable(item: Item, error: Exception) -> Answer:
-    if item.timer is None:
-        return error_answer(MalformedCommand(str(error)[:200]))
-    logger.error("timer_failed", timer=item.timer.name, entity_id=item.entity_id, exc_info=error)
-    return INTERNAL

@@ -46,6 +46,7 @@ class MarketWorld:
     host: Host = None  # type: ignore[assignment]
     now_ms: int = T0
     keys: Any = field(default_factory=itertools.count)
+    limits: Limits = LIMITS
 
     def clock(self) -> int:
         return self.now_ms
@@ -55,7 +56,7 @@ class MarketWorld:
         return await self.handle.ask(issue_id, command, key=made)
 
     async def start(self) -> None:
-        self.host = Host("host", [self.kind], self.pool, self.clock, LIMITS)
+        self.host = Host("host", [self.kind], self.pool, self.clock, self.limits)
         await self.host.start()
         self.transport.add("host", self.host)
 

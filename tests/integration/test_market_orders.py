@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -252,12 +255,55 @@ async def test_a_defect_in_one_order_fails_that_one_alone(
     assert await wrong(world) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+async def test_what_was_decided_on_a_batch_that_cannot_be_written_is_decided_again(
+    world: MarketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of few, so that some are decided while the one ahead is written, and that fails."""
+    world.limits = replace(world.limits, batch_commands=6)
+    await world.restart_host()
+    await start(world)
+    write, calls, chance = storage.write, itertools.count(1), random.Random(3)
+
+    async def failing(connection: Any, events: Any) -> None:
+        if next(calls) % 3 == 0:
+            await asyncio.sleep(0.01)
+            raise asyncpg.SerializationError
+        await write(connection, events)
+
+    monkeypatch.setattr(storage, "write", failing)
+    placed = [order(ANNE, Side.BUY, 1, 200 + 10 * (n % 4), n) for n in range(60)]
+    views = await asyncio.gather(*map(world.ask, placed))
+    assert [view.order_id for view in views] == list(range(1, 61)), "in the order they came in"
+    some_of = [some(chance) for _ in range(60)]
+    await asyncio.gather(*(attempt(world, command) for command in some_of))
+    assert next(calls) > 15
+    view = await world.ask(GetBook())
+    await world.restart_host()
+    assert await world.ask(GetBook()) == view
+    assert await wrong(world) == []
+    await world.verify()
+
+
+async def test_orders_are_paid_by_what_the_batch_ahead_left(world: MarketWorld) -> None:
+    """Money that one batch sets aside is not there for the next, which is decided before."""
+    world.limits = replace(world.limits, batch_commands=4)
+    await world.restart_host()
+    await start(world)
+    placed = [order(CYD, Side.BUY, 200, 250, n) for n in range(32)]
+    answers = await asyncio.gather(*map(world.ask, placed), return_exceptions=True)
+    taken = sum(isinstance(answer, OrderView) for answer in answers)
+    assert taken == 10**6 // (200 * 250 + 400), "a fee of 0.8 per cent is set aside as well"
+    assert [type(answer) for answer in answers[taken:]] == [InsufficientFunds] * (32 - taken)
+    assert await wrong(world) == []
+
+
+@pytest.mark.parametrize(("seed", "size"), [(1, 250), (2, 7)])
 async def test_a_market_under_load_whose_owner_dies_again_and_again(
-    world: MarketWorld, seed: int
+    world: MarketWorld, seed: int, size: int
 ) -> None:
     """Nothing is lost or made, and the book that comes back is the one that died."""
     chance = random.Random(seed)
+    world.limits = replace(world.limits, batch_commands=size)
     await start(world)
     async with world.pool.acquire() as connection:
         before = await sums(connection)
