@@ -125,7 +125,7 @@ async def get_me(subject: Member, services: ServicesDep) -> User:
 async def get_jwks(services: ServicesDep, response: Response) -> JsonWebKeySet:
     """The public keys of access tokens."""
     response.headers["cache-control"] = "public, max-age=300"
-    return JsonWebKeySet.model_validate(services.tokens.jwks())
+    return JsonWebKeySet.model_validate(services.tokens.jwks(services.clock()))
 
 
 async def _renew_hash(services: Services, found: storage.Credentials, password: str) -> None:

@@ -44,7 +44,8 @@ from benchmarks.harness import (
 )
 from benchmarks.http_load import ask
 from deployments.launcher.server import free_port
-from integrations.tokens import ALGORITHM, CLAIMS, AccessTokens, generate_signing_key
+from integrations.signing_keys import ALGORITHM, generate_signing_key
+from integrations.tokens import CLAIMS, AccessTokens
 
 ROUNDS = 5
 TOKENS = 2_000

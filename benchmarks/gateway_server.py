@@ -36,7 +36,8 @@ def open_app(folder: Path) -> FastAPI:
     from integrations.passwords import Passwords
     from integrations.refresh_tokens import RefreshTokens
     from integrations.sealing import Vault
-    from integrations.tokens import AccessTokens, generate_signing_key
+    from integrations.signing_keys import generate_signing_key
+    from integrations.tokens import AccessTokens
     from storage.objects import open_objects
 
     async def nowhere() -> RealtimeEndpoints:

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.commands import audit, events, market, proof, users
+from deployments.commands import audit, events, keys, market, proof, users
 from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
 app = typer.Typer(help="VibeStream's operator command.", no_args_is_help=True)
 app.add_typer(events.app, name="events")
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 app.add_typer(proof.app, name="proof")
 app.add_typer(market.app, name="market")
 app.add_typer(audit.app, name="audit")

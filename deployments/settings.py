@@ -49,6 +49,8 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "test", "production"] = "development"
     data_dir: Path = Path(".vibestream")
+    # Keys of access tokens, the same on every node; empty: a folder of the data folder.
+    keys_dir: Path | None = None
     # URLs hold passwords: kept out of repr, and so out of logs.
     postgres_url: str = Field("", repr=False)
     redis_url: str = Field("", repr=False)
@@ -114,6 +116,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The data folder, absolute."""
         return self.data_dir.resolve()
+
+    @property
+    def keys_folder(self) -> Path:
+        """The folder of the keys of access tokens, absolute."""
+        return (self.keys_dir or self.data_dir / "keys").resolve()
 
     @property
     def where(self) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from integrations.tokens import load_secret
+from integrations.private_files import load_secret
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 8

@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 class Revocations:
     """The sessions whose access tokens are void."""
 
-    def __init__(self, url: str, clock: Callable[[], int]) -> None:
+    def __init__(self, url: Callable[[], str], clock: Callable[[], int]) -> None:
+        """url: asked for each connection, because passwords change."""
         self._url, self._clock = url, clock
         self._ended: dict[str, int] = {}
         self._heard = 0.0
@@ -76,7 +77,7 @@ class Revocations:
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         settings = {**SERVER_SETTINGS, "application_name": "vibestream revocations"}
-        connection = await asyncpg.connect(self._url, timeout=ANSWER_S, server_settings=settings)
+        connection = await asyncpg.connect(self._url(), timeout=ANSWER_S, server_settings=settings)
         try:
             # Listen first: what ends in between is heard of twice rather than never.
             await connection.add_listener(NOTIFY_CHANNEL, self._on_notify)

@@ -21,7 +21,8 @@ from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import Vault
-from integrations.tokens import AccessTokens, generate_signing_key
+from integrations.signing_keys import generate_signing_key
+from integrations.tokens import AccessTokens
 from storage.database import Pool
 from storage.objects import FolderObjects
 

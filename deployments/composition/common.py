@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from actors.runtime.handle import Handle
@@ -12,12 +13,17 @@ from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
 from deployments.settings import Settings
 from deployments.topology import entity_kinds
-from integrations.tokens import AccessTokens, load_signing_keys
+from integrations import signing_keys
+from integrations.signing_keys import load_signing_keys
+from integrations.tokens import AccessTokens
 from storage import placement
 from storage.database import Pool
 from storage.users_revocations import Revocations
 
 COLLECT_AFTER = 50_000, 20, 50  # objects; collections of the young; of the middle-aged
+
+
+_following: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
 
 def collect_seldom() -> None:
@@ -48,12 +54,18 @@ def open_handles(
 
 
 def open_tokens(settings: Settings, revocations: Revocations | None = None) -> AccessTokens:
-    """Access tokens, signed and checked with the keys of the data folder."""
-    return AccessTokens(load_signing_keys(settings.folder / "keys"), revocations=revocations)
+    """Access tokens, signed and checked with the keys that there are now."""
+    return AccessTokens(load_signing_keys(settings.keys_folder), revocations=revocations)
 
 
-async def open_revocations(settings: Settings) -> Revocations:
+async def follow_keys(settings: Settings, tokens: AccessTokens) -> None:
+    """Have the keys replaced whenever their folder changes, until the process ends."""
+    following = signing_keys.follow(settings.keys_folder, tokens.use)
+    _following.add(asyncio.create_task(following, name="signing keys"))
+
+
+async def open_revocations(url: Callable[[], str]) -> Revocations:
     """Which sessions ended, followed until the process ends."""
-    revocations = Revocations(settings.postgres_url, now_ms)
+    revocations = Revocations(url, now_ms)
     await revocations.start()
     return revocations

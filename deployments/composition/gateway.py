@@ -18,6 +18,7 @@ from bus.stream_redis import RedisStream
 from deployments import proof_keys
 from deployments.composition.common import (
     collect_seldom,
+    follow_keys,
     now_ms,
     open_handles,
     open_revocations,
@@ -34,9 +35,9 @@ from integrations.audio import ProcessInspector
 from integrations.oidc_http import open_http
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
+from integrations.private_files import load_secret
 from integrations.refresh_tokens import RefreshTokens
 from integrations.sealing import load_vault
-from integrations.tokens import load_secret
 from storage.bus import BusLags
 from storage.database import Pool, open_pool
 from storage.objects import ObjectStore, open_objects
@@ -61,7 +62,9 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     counters = open_client(url, credentials)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
     metrics = HandleMetrics()
-    revocations = await open_revocations(settings)
+    revocations = await open_revocations(secrets.present("postgres_url"))
+    tokens = open_tokens(settings, revocations)
+    await follow_keys(settings, tokens)
     uploads = folder / "uploads"
     uploads.mkdir(parents=True, exist_ok=True)
 
@@ -74,7 +77,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         objects=objects,
         audio=ProcessInspector(),
         passwords=Passwords(),
-        tokens=open_tokens(settings, revocations),
+        tokens=tokens,
         vault=load_vault(folder / "sealing"),
         relying_party=RelyingParty.of(settings.where),
         settings=ApiSettings(

@@ -20,6 +20,7 @@ from api.realtime.server import RealtimeServer
 from bus.stream_redis import RedisStream
 from deployments.composition.common import (
     collect_seldom,
+    follow_keys,
     now_ms,
     open_handles,
     open_revocations,
@@ -29,7 +30,7 @@ from deployments.composition.doors import open_arrivals
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
-from integrations.tokens import load_secret
+from integrations.private_files import load_secret
 from storage.database import PLANNED_ANEW, open_pool
 from storage.realtime import RealtimeStore
 
@@ -58,8 +59,9 @@ async def open_realtime(settings: Settings, transport: Transport) -> tuple[Realt
     secret = load_secret(settings.folder / "listening.secret")
     ListeningOperations(stored_ports(pool, handles["listening"], secret)).register(operations)
     MarketOperations(handles["market"]).register(operations)
-    revocations = await open_revocations(settings)
+    revocations = await open_revocations(secrets.present("postgres_url"))
     tokens = open_tokens(settings, revocations)
+    await follow_keys(settings, tokens)
 
     def authenticate(token: str) -> Subject:
         return tokens.verify(token, now_ms())

@@ -20,7 +20,8 @@ from api.realtime.limits import Limits
 from api.realtime.operations import Operations
 from api.realtime.protocol import CloseCode
 from api.realtime.server import RealtimeServer
-from integrations.tokens import AccessTokens, generate_signing_key
+from integrations.signing_keys import generate_signing_key
+from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
 from messages.users_sessions import SessionEnded
 from storage import users_revocations
@@ -50,7 +51,7 @@ async def replicas(pool: Pool, database_url: str, tmp_path: Path) -> AsyncIterat
     async with AsyncExitStack() as stack:
         followed, tokens = [], []
         for _ in range(3):
-            revocations = Revocations(database_url, services.clock)
+            revocations = Revocations(lambda: database_url, services.clock)
             await revocations.start()
             stack.push_async_callback(revocations.close)
             followed.append(revocations)
@@ -182,7 +183,7 @@ async def test_who_starts_knows_what_ended_before_and_forgets_in_time(
     session = await sign_in(one)
     await one.client.delete(SESSIONS + "/" + session["session_id"], headers=one.headers())
     for later_ms, known in ((KEEP_MS - 1, True), (KEEP_MS, False)):
-        started = Revocations(database_url, lambda: NOW_MS + later_ms)  # noqa: B023
+        started = Revocations(lambda: database_url, lambda: NOW_MS + later_ms)  # noqa: B023
         await started.start()
         try:
             if known:

@@ -24,8 +24,8 @@ from domain.users_factors import (
     step_up_methods,
 )
 from integrations import one_time_passwords as otp
+from integrations.private_files import UnsafeKeyFileError
 from integrations.sealing import SealBrokenError, Vault, load_vault, new_token
-from integrations.tokens import UnsafeKeyFileError
 from messages.users_factors import BadFactorName
 from messages.users_sessions import Method
 

@@ -13,17 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.passwords import Passwords
-from integrations.tokens import (
-    HEADER_TYPE,
-    AccessTokens,
-    Grant,
-    UnsafeKeyFileError,
+from integrations.private_files import UnsafeKeyFileError, load_secret
+from integrations.signing_keys import (
     add_signing_key,
     generate_signing_key,
-    load_secret,
     load_signing_keys,
     parse_signing_key,
 )
+from integrations.tokens import HEADER_TYPE, AccessTokens, Grant
 from messages.errors import Overloaded
 from messages.users import Role, TokenExpired, TokenInvalid
 from messages.users_sessions import Method
@@ -67,7 +64,7 @@ def test_a_retired_key_verifies_and_a_strange_one_does_not() -> None:
     both = AccessTokens([new, old])
     assert both.verify(token, NOW).user_id == "user-1"
     assert jwt.get_unverified_header(issue(both))["kid"] == new.key_id
-    assert [key["kid"] for key in both.jwks()["keys"]] == [new.key_id, old.key_id]
+    assert [key["kid"] for key in both.jwks(NOW)["keys"]] == [new.key_id, old.key_id]
     with pytest.raises(TokenInvalid):
         AccessTokens([new]).verify(token, NOW)
 
@@ -127,7 +124,7 @@ def test_keys_are_made_once_private_and_rotated(tmp_path: Path) -> None:
     (file,) = folder.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    added = add_signing_key(folder)
+    added = add_signing_key(folder, NOW)
     assert [key.key_id for key in load_signing_keys(folder)] == [added.key_id, found[0]]
     file.chmod(0o640)
     with pytest.raises(UnsafeKeyFileError):
