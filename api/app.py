@@ -51,6 +51,7 @@ from api import (
     users_sessions,
     users_tier,
     users_wallets,
+    webhooks,
 )
 from api.access import RouteAccess, declared
 from api.access_matrix import render
@@ -99,6 +100,7 @@ CONTEXTS = (
     market_books,
     market_candles,
     payments,
+    webhooks,
     treasury,
     reports,
     moderation,

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from api.doors import DoorSettings
 from api.rate_limits import Limiter
 from api.recent_keys import RecentKeys
+from api.webhook_inbox import WebhookInbox
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.oidc import IdentityProvider
@@ -138,6 +139,7 @@ class Services:
     redis: redis.asyncio.Redis | None = None
     external: ExternalSignIn = field(default_factory=ExternalSignIn)
     courier: Courier | None = None
+    inbox: WebhookInbox | None = None
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
     attempts: Attempts = field(default_factory=_attempts_here)
@@ -158,6 +160,13 @@ class Services:
         if self.courier is None:
             raise Unavailable("no payments are taken here")
         return self.courier
+
+    @property
+    def webhooks(self) -> WebhookInbox:
+        """Who keeps webhooks. Raises Unavailable if nobody does here."""
+        if self.inbox is None:
+            raise Unavailable("no webhooks are taken here")
+        return self.inbox
 
     def query_key(self) -> bytes:
         """The key of a query. It changes nothing, so its key only has to be new."""

@@ -24,7 +24,7 @@ from domain.rewards.listeners import Policies
 
 NAMESPACE = "vibestream"
 # The contexts that append events to the outbox.
-STREAMS = ("users", "music", "listening", "rewards", "market", "payments")
+STREAMS = ("users", "music", "listening", "rewards", "market", "payments", "webhooks")
 # Kinds that talk to each other often share a group; every kind is in exactly one.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),

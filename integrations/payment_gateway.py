@@ -10,12 +10,14 @@ keys does a thing once. Each raises:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from messages.payments.gateways import GatewayName, Method, Snapshot
 from messages.payments.payments import Capture
+from messages.payments.webhooks import WebhookEvent
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -70,6 +72,14 @@ class PaymentGateway(Protocol):
 
     async def fetch(self, ref: str) -> Snapshot:
         """The charge as it is."""
+
+    async def read_webhook(
+        self, headers: Mapping[str, str], body: bytes, now_ms: int
+    ) -> WebhookEvent:
+        """What a webhook says, if it is the provider's. `headers` by their lower-case names.
+
+        Raises WebhookSignatureWrong or WebhookMalformed.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

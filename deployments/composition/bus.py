@@ -7,6 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from actors.payment_calls import PaymentCallsHandler
+from actors.payment_webhooks import PaymentWebhooksHandler
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
@@ -42,6 +43,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     pool = await open_pool(url, max_size=4, application_name=name, present_url=present_url)
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))
     payments = handles["payments"]
+    courier = open_courier(settings, payments)
     worker = Worker(
         name,
         store,
@@ -49,7 +51,8 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         [
             RewardListenHandler(handles),
             UserActivityHandler(now_ms),
-            PaymentCallsHandler(payments, open_courier(settings, payments)),
+            PaymentCallsHandler(payments, courier),
+            PaymentWebhooksHandler(payments, courier.gateways, now_ms),
         ],
         STREAMS,
         now_ms,

@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from actors.runtime.metrics import HandleMetrics
 from api.app import create_app
 from api.services import ApiSettings, ExternalSignIn, HealthCheck, RealtimeEndpoints, Services
+from api.webhook_inbox import WebhookInbox
 from bus.health import bus_lag
 from bus.stream_redis import RedisStream
 from deployments import proof_keys
@@ -99,6 +100,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         ),
         handles=handles,
         courier=open_courier(settings, handles["payments"]),
+        inbox=WebhookInbox(pool),
         health_checks=(
             *_stores(pool, redis, RedisStream(url, credentials), objects),
             HealthCheck("secrets", secrets.health, critical=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,9 +13,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from actors.payment_calls import PaymentCallsHandler
+from actors.payment_webhooks import PaymentWebhooksHandler
 from actors.payments import PaymentsKind
 from actors.runtime.handle import Handle
 from actors.runtime.host import Host
@@ -23,6 +25,7 @@ from actors.runtime.limits import Limits
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.placement import assign
 from actors.runtime.transport_local import LocalTransport
+from api.webhook_inbox import WebhookInbox
 from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from domain.payments.policy import PaymentPolicy
@@ -37,6 +40,7 @@ from messages.payments.gateways import (
     GatewayName,
     Snapshot,
 )
+from messages.payments.webhooks import WebhookEvent, WebhookSignatureWrong
 from messages.users import Role
 from storage import ledger, placement
 from storage.bus import BusStore
@@ -80,6 +84,13 @@ class MemoryGateway:
 
     async def fetch(self, ref: str) -> Snapshot:
         return self._do(CallKind.FETCH, "", ref)
+
+    async def read_webhook(
+        self, headers: Mapping[str, str], body: bytes, now_ms: int
+    ) -> WebhookEvent:
+        if headers.get("x-signature") != "good":
+            raise WebhookSignatureWrong
+        return msgspec.json.decode(body, type=WebhookEvent)
 
     async def close(self) -> None: ...
 
@@ -140,6 +151,13 @@ class World:
         body = {"amount_minor": amount, "currency": "USD", "method": "card", **more}
         return await self.post("payments", body, key)
 
+    async def tell(self, event: WebhookEvent, signature: str = "good") -> httpx.Response:
+        return await self.api.client.post(
+            "/api/v1/webhooks/stripe",
+            content=msgspec.json.encode(event),
+            headers={"x-signature": signature},
+        )
+
     async def wallet(self) -> int:
         code = f"user:{self.user_id}:available/USD"
         async with self.api.pool.acquire() as connection:
@@ -174,12 +192,20 @@ async def open_world(
     courier = Courier(handle, {GatewayName.STRIPE: gateway})
     store, broker = await BusStore.open(database_url, max_size=4), RedisStream(redis_url)
     worker = Worker(
-        "bus", store, broker, [PaymentCallsHandler(handle, courier)], (), clock,
+        "bus", store, broker, [
+            PaymentCallsHandler(handle, courier),
+            PaymentWebhooksHandler(handle, courier.gateways, clock),
+        ], (), clock,
         registry=CollectorRegistry(), limits=QUICK,
     )  # fmt: skip
     await worker.start()
     services = make_services(
-        folder, pool, handles={"payments": handle}, courier=courier, clock=clock
+        folder,
+        pool,
+        handles={"payments": handle},
+        courier=courier,
+        clock=clock,
+        inbox=WebhookInbox(pool),
     )
     async with open_api(services) as api:
         world = World(api, gateway, host, "")

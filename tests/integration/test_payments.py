@@ -10,7 +10,13 @@ from uuid import uuid4
 import pytest
 import redis.asyncio as redis_asyncio
 
-from messages.payments.gateways import CallKind, ProviderStatus
+from messages.payments.gateways import (
+    CallKind,
+    DisputeStatus,
+    ProviderDispute,
+    ProviderStatus,
+)
+from messages.payments.webhooks import WebhookEvent
 from messages.users import Role
 from storage.database import Pool
 from tests.api_services import assert_problem
@@ -166,3 +172,51 @@ async def test_the_moves_of_a_payment_are_kept(world: World) -> None:
     assert [tuple(row) for row in rows] == [("pending", "processing"), ("processing", "completed")]
     with pytest.raises(Exception, match="append-only"):
         await world.api.pool.execute("delete from payments.transitions")
+
+
+async def test_a_webhook_moves_a_payment_once(world: World) -> None:
+    world.provider.first = ProviderStatus.PROCESSING
+    payment = (await world.pay()).json()
+    assert payment["status"] == "processing"
+    world.provider.move(world.charge(), ProviderStatus.CAPTURED)
+    event = WebhookEvent("evt_1", "payment.captured", 1, world.charge().ref)
+    answers = await asyncio.gather(*(world.tell(event) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+
+    async def paid() -> bool:
+        return await world.wallet() == 10_000
+
+    await until(paid)
+    rows = await world.api.pool.fetch("select event_id, state from payments.webhooks")
+    assert [row["event_id"] for row in rows] == ["evt_1"]
+    fetched = [call for call in world.gateway.asked if call.kind is CallKind.FETCH]
+    assert len(fetched) == 1
+
+
+async def test_webhooks_that_are_not_ours_or_of_nothing_of_ours(world: World) -> None:
+    event = WebhookEvent("evt_2", "payout.paid", 1, "ch_unknown")
+    assert_problem(await world.tell(event, "bad"), 401, "webhook-signature-wrong")
+    assert await world.api.pool.fetchval("select count(*) from payments.webhooks") == 0
+    assert (await world.tell(event)).status_code == 200
+
+    async def looked_at() -> bool:
+        state = await world.api.pool.fetchval("select state from payments.webhooks")
+        return bool(state == "unrelated")
+
+    await until(looked_at)
+    unknown = await world.api.client.post("/api/v1/webhooks/paypal", content=b"{}")
+    assert_problem(unknown, 404, "payment-gateway-unknown")
+
+
+async def test_a_dispute_is_owed_and_collected_from_the_balance(world: World) -> None:
+    payment = (await world.pay()).json()
+    charge = world.charge()
+    charge.disputes["dp"] = ProviderDispute("dp", 10_000, DisputeStatus.OPEN, 1)
+    await world.tell(WebhookEvent("evt_3", "dispute.created", 1, charge.ref))
+
+    async def collected() -> bool:
+        shown = (await world.get(f"payments/{payment['payment_id']}")).json()
+        return bool(shown["status"] == "disputed" and shown["owed_minor"] == 0)
+
+    await until(collected)
+    assert await world.wallet() == 0

@@ -101,24 +101,24 @@ class Provider:
             charge = Charge(f"ch_{self.name}_{len(self.charges)}", call.amount_minor)
             self.charges[charge.ref] = charge
             begun = self.random.choice([*sorted(LIVE), ProviderStatus.CAPTURED])
-            self._move(charge, self.first or begun)
+            self.move(charge, self.first or begun)
             return charge
         charge = self.charges[call.ref]
         if call.kind is CallKind.CAPTURE:
             if charge.status is not ProviderStatus.AUTHORIZED:
                 raise DeclinedError
-            self._move(charge, ProviderStatus.CAPTURED, call.amount_minor)
+            self.move(charge, ProviderStatus.CAPTURED, call.amount_minor)
         elif call.kind is CallKind.CANCEL:
             if charge.captured:
                 raise DeclinedError
-            self._move(charge, ProviderStatus.CANCELLED)
+            self.move(charge, ProviderStatus.CANCELLED)
         elif call.kind is CallKind.REFUND:
             if call.amount_minor > charge.left or self.random.random() < 0.1:
                 raise DeclinedError
             self._refund(charge, call.amount_minor, call.refund_id)
         return charge
 
-    def _move(self, charge: Charge, status: ProviderStatus, amount: int | None = None) -> None:
+    def move(self, charge: Charge, status: ProviderStatus, amount: int | None = None) -> None:
         charge.status, charge.at_ms = status, self.now // 1_000 * 1_000
         if status is ProviderStatus.CAPTURED:
             charge.captured = charge.amount if amount is None else amount
@@ -146,7 +146,7 @@ class Provider:
         pending = [r for r in charge.refunds.values() if r.status is ReturnStatus.PENDING]
         if charge.status in LIVE:
             steps = [ProviderStatus.AUTHORIZED, ProviderStatus.CAPTURED, ProviderStatus.FAILED]
-            self._move(charge, self.random.choice(steps))
+            self.move(charge, self.random.choice(steps))
         elif pending:
             one = pending[0]
             status = self.random.choice([ReturnStatus.SUCCEEDED, ReturnStatus.FAILED])

@@ -1,0 +1,106 @@
+"""Looks at what webhooks point to: the provider is asked, and the payment's owner is told.
+
+A webhook only says that there is something to see. What it carries may be old, and several tell of
+the same charge, so the charge is fetched once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from integrations.payment_courier import Asks
+from integrations.payment_gateway import PaymentGateway
+from messages.envelope import Event
+from messages.errors import Refusal
+from messages.keys import derive_key, is_id
+from messages.payments.gateways import CallDeclined, GatewayName
+from messages.payments.payments import RecordSnapshot, Source
+from messages.payments.webhooks import STREAM, WebhookState, WebhookTaken
+from storage import payments, payments_webhooks
+from storage.database import Connection
+
+_decode = msgspec.json.Decoder(WebhookTaken).decode
+MAX_AT_ONCE = 16
+
+log = structlog.get_logger(__name__)
+
+
+class PaymentWebhooksHandler:
+    """A consumer group whose effect is a command that changes nothing twice."""
+
+    group = "payment_webhooks"
+    streams = (STREAM,)
+    transactional = False
+
+    def __init__(
+        self,
+        owners: Asks,
+        gateways: Mapping[GatewayName, PaymentGateway],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._owners = owners
+        self._gateways = gateways
+        self._clock_ms = clock_ms
+        self._free = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def handle(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Look at each charge once. Raises Transient if a provider or an owner is away."""
+        taken = [_decode(one.body) for one in events]
+        charges: dict[tuple[GatewayName, str], list[WebhookTaken]] = {}
+        for one in taken:
+            charges.setdefault((one.gateway, one.ref), []).append(one)
+        found = await self._find(connection, charges)
+        outcomes = await asyncio.gather(
+            *(self._look(key, found[key], told) for key, told in charges.items()),
+            return_exceptions=True,
+        )
+        handled = [
+            (one.gateway, one.event_id, outcome)
+            for told, outcome in zip(charges.values(), outcomes, strict=True)
+            if isinstance(outcome, WebhookState)
+            for one in told
+        ]
+        await payments_webhooks.mark(connection, handled, self._clock_ms())
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _find(
+        self,
+        connection: Connection,
+        charges: Mapping[tuple[GatewayName, str], Sequence[WebhookTaken]],
+    ) -> dict[tuple[GatewayName, str], str | None]:
+        found: dict[tuple[GatewayName, str], str | None] = {}
+        for key, told in charges.items():
+            named = next((one.payment_id for one in told if is_id(one.payment_id)), None)
+            found[key] = await payments.find_charge(connection, *key) or named
+        return found
+
+    async def _look(
+        self,
+        charge: tuple[GatewayName, str],
+        payment_id: str | None,
+        told: Sequence[WebhookTaken],
+    ) -> WebhookState:
+        name, ref = charge
+        gateway = self._gateways.get(name)
+        if not ref or payment_id is None or gateway is None:
+            return WebhookState.UNRELATED
+        async with self._free:
+            try:
+                snapshot = await gateway.fetch(ref)
+            except CallDeclined as error:
+                log.warning("webhook of a charge that is not there", ref=ref, code=error.code)
+                return WebhookState.UNRELATED
+            command = RecordSnapshot(name, snapshot, Source.WEBHOOK)
+            key = derive_key("payment-webhook", name.value, *(one.event_id for one in told))
+            try:
+                await self._owners.ask(payment_id, command, key=key)
+            except Refusal as refusal:
+                log.warning("webhook refused", payment_id=payment_id, code=refusal.code)
+                return WebhookState.UNRELATED
+        return WebhookState.HANDLED

@@ -1,0 +1,57 @@
+"""What a provider tells unasked: where to look, and not what to believe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from messages.errors import Invalid, Unauthenticated
+from messages.payments.gateways import GatewayName
+
+STREAM = "webhooks"
+
+
+class WebhookState(StrEnum):
+    """What became of a webhook."""
+
+    TAKEN = "taken"
+    HANDLED = "handled"
+    UNRELATED = "unrelated"
+
+
+class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event of a provider whose signature was good.
+
+    ref: the charge that it is about, empty if it is about none.  payment_id: ours, if it says so.
+    at_ms: when it was made, by the provider's clock.
+    """
+
+    event_id: str
+    type: str
+    at_ms: int
+    ref: str = ""
+    payment_id: str = ""
+
+
+class WebhookTaken(msgspec.Struct, frozen=True, tag=True):
+    """A provider told something that is kept, and is to be looked at."""
+
+    gateway: GatewayName
+    event_id: str
+    kind: str
+    ref: str
+    payment_id: str
+    at_ms: int
+
+
+class WebhookSignatureWrong(Unauthenticated):
+    """The signature of this webhook is not the provider's, or too old."""
+
+    code = "webhook-signature-wrong"
+
+
+class WebhookMalformed(Invalid):
+    """This is not a webhook of this provider."""
+
+    code = "webhook-malformed"
