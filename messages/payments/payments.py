@@ -305,7 +305,7 @@ class DebtCollected(msgspec.Struct, frozen=True, tag=True):
 
 
 class PaymentChanged(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Public, to its payer and to the processes that follow payments: where it stands now.
+    """Public: where a payment stands now, to its payer and to processes that follow it.
 
     received_minor: all that was taken.  returned_minor: all that went back, disputes included.
     """

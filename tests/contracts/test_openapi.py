@@ -95,6 +95,7 @@ ONCE_BY_THEMSELVES = (
     "/api/v1/users/me/recovery-codes",
     "/api/v1/users/me/passkeys",
     "/api/v1/users/me/wallets/challenges",
+    "/api/v1/webhooks/",  # the event's own id is the key
 )
 
 
