@@ -18,6 +18,8 @@ import webauthn
 from cbor2 import CBORDecodeError
 from cryptography.exceptions import UnsupportedAlgorithm
 from webauthn.helpers import (
+    decode_credential_public_key,
+    decoded_public_key_to_cryptography,
     parse_attestation_object,
     parse_authentication_credential_json,
     parse_client_data_json,
@@ -147,8 +149,11 @@ class RelyingParty:
                 expected_rp_id=self.rp_id,
                 expected_origin=list(self.origins),
             )
+            _key(found.credential_public_key)
         except MALFORMED as error:
             raise PasskeyRefused from error
+        if parsed.raw_id != found.credential_id:
+            raise PasskeyRefused("the answer and the authenticator name two credentials")
         if len(found.credential_id) > MAX_CREDENTIAL_ID_BYTES:
             raise PasskeyRefused("the credential id is too long")
         given = parsed.response.transports or []
@@ -210,6 +215,11 @@ def user_handle_of(credential: Json) -> bytes | None:
         return webauthn.base64url_to_bytes(handle)
     except MALFORMED:
         raise PasskeyRefused("the user handle is not base64url") from None
+
+
+def _key(cose: bytes) -> object:
+    """The key, which the library decodes without asking whether it is one."""
+    return decoded_public_key_to_cryptography(decode_credential_public_key(cose))
 
 
 def _json(options: Any) -> dict[str, Any]:

@@ -119,11 +119,13 @@ async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[Api]:
 
 OWN = (
     "users",
+    "sessions",
     "external sign-in",
     "music",
     "audit",
     "operations",
 )  # contexts that need no entity hosts
+ENDS = "endCurrentSession"  # after it nothing else would be let in
 
 
 async def test_generated_requests_find_no_crash_and_no_undeclared_answer(
@@ -155,7 +157,8 @@ async def test_generated_requests_find_no_crash_and_no_undeclared_answer(
 
     for found in schema.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]
-        if operation.tags and operation.tags[0] in OWN:
+        named = operation.definition.raw["operationId"]
+        if operation.tags and operation.tags[0] in OWN and named != ENDS:
             await asyncio.to_thread(exercise, operation)
     assert len(set(judged)) >= 11, "operations that were really asked"
     assert len(judged) >= 5 * len(set(judged)), "most generated requests can be sent"

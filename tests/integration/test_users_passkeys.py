@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -325,3 +326,54 @@ async def test_attestations_that_were_not_asked_for_are_refused(
     change(credential)
     body = {"challenge_id": asked["challenge_id"], "name": "x", "credential": credential}
     assert_problem(await mira.ask("POST", f"{ME}/passkeys", body), 401, "passkey-refused")
+
+
+READ = {
+    *("id", "rawId", "type", "attestationObject", "clientDataJSON"),
+    *("authenticatorData", "signature", "userHandle"),
+}
+
+
+def bent_somewhere(credential: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The answer with something of it changed, at any depth."""
+    chance = random.Random(seed)
+    found = copy.deepcopy(credential)
+    parts = found if chance.random() < 0.2 else found["response"]
+    name = chance.choice(sorted(READ & parts.keys()))
+    raw = bytearray(raw_of(parts[name])) or bytearray(b"\0")
+    match chance.randrange(5):
+        case 0:
+            raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        case 1:
+            del raw[chance.randrange(len(raw)) :]
+        case 2:
+            raw[chance.randrange(len(raw)) :] = chance.randbytes(chance.randrange(200))
+        case 3:
+            parts[name] = chance.choice(["", "=", "\u0000", "é", "A" * 60_000, "[" * 5_000])
+            return found
+        case 4:
+            raw = bytearray(b"\x81" * 20_000)
+    parts[name] = base64url(bytes(raw))
+    return found
+
+
+async def test_a_bent_registration_crashes_nothing(mira: Person) -> None:
+    """With no attestation, a counter or a maker's id that is bent is as good as another."""
+    for seed in range(60):
+        asked = (await mira.ask("POST", f"{ME}/passkeys/options")).json()
+        credential = bent_somewhere(mira.authenticator.create(asked["options"]), seed)
+        body = {"challenge_id": asked["challenge_id"], "name": "x", "credential": credential}
+        made = await mira.ask("POST", f"{ME}/passkeys", body)
+        assert made.status_code in {201, 401, 422}, (seed, made.text)
+        await mira.api.pool.execute("delete from users.passkeys")
+
+
+async def test_a_bent_assertion_is_refused(mira: Person) -> None:
+    await mira.add_passkey()
+    for seed in range(60):
+        asked = (await mira.open(f"{SESSIONS}/passkey/options")).json()
+        credential = bent_somewhere(mira.authenticator.get(asked["options"]), seed)
+        body = {"challenge_id": asked["challenge_id"], "credential": credential}
+        answer = await mira.open(f"{SESSIONS}/passkey", body)
+        assert answer.status_code in {401, 422}, (seed, credential, answer.text)
+    assert (await alone(mira)).status_code == 201

@@ -52,6 +52,18 @@ def with_part(credential: dict[str, Any], name: str, raw: bytes) -> dict[str, An
     return changed
 
 
+def test_an_answer_names_the_credential_that_was_made() -> None:
+    other = base64url(b"x" * 32)
+    assert not register({**MADE, "id": other, "rawId": other})
+
+
+def test_a_key_off_its_curve_is_refused_at_registration() -> None:
+    fields = {**cbor2.loads(KEY), -3: b"\x01" * 32}
+    auth_data = AUTH_DATA[: -len(KEY)] + cbor2.dumps(fields)
+    statement = {"fmt": "none", "attStmt": {}, "authData": auth_data}
+    assert not register(with_part(MADE, "attestationObject", cbor2.dumps(statement)))
+
+
 def test_what_is_good_is_taken() -> None:
     assert register(MADE)
     assert assert_(GIVEN)
