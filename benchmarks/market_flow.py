@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from messages.keys import derive_id
 from messages.market.orders import (
     CancelOrder,
     OrderKind,
@@ -67,7 +66,7 @@ class Flow:
         return PlaceOrder(user, self._request(), side, OrderKind.LIMIT, tif, 1, price)
 
     def _request(self) -> str:
-        return derive_id("bench-order", self.issue_id, next(self._numbers))
+        return f"{self.issue_id[:24]}{next(self._numbers):012x}"
 
     def _take(self) -> OrderView:
         place = self._chance.randrange(len(self._open))

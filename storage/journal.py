@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.database import Connection, Pool
+from storage.rows import integers
 
 # How long a command may be sent again and still get its recorded answer.
 KEY_RETENTION_MS = 7 * 24 * 3_600_000
@@ -69,8 +70,8 @@ journalled as (
     insert into runtime.journal
         (kind, entity_id, sequence, partition, at_ms, fingerprint, key, answer, events)
     select $1, j.entity_id, j.sequence, j.partition, $4, j.fingerprint, j.key, j.answer, j.events
-    from unnest($5::text[], $6::bigint[], $7::integer[], $8::bigint[], $9::bytea[],
-            $10::bytea[], $11::bytea[])
+    from unnest($5::text[], $6::text::bigint[], $7::text::integer[], $8::text::bigint[],
+            $9::bytea[], $10::bytea[], $11::bytea[])
         as j (entity_id, sequence, partition, fingerprint, key, answer, events)
     where (select ok from held)
 ),
@@ -206,7 +207,8 @@ async def write(
     Atomic on its own, outside a transaction too. Raises UniqueViolationError (schema `runtime`) if
     a key is recorded already, or the journal holds more than the writer knows.
     """
-    journal = zip(*writes.journal, strict=True) if writes.journal else ((),) * 7
+    columns = zip(*writes.journal, strict=True) if writes.journal else ((),) * 7
+    entity_ids, sequences, partitions, fingerprints, *answered = columns
     snapshots = zip(*writes.snapshots, strict=True) if writes.snapshots else ((),) * 3
     return bool(
         await connection.fetchval(
@@ -215,7 +217,11 @@ async def write(
             list(epochs),
             list(epochs.values()),
             at_ms,
-            *journal,
+            entity_ids,
+            integers(sequences),
+            integers(partitions),
+            integers(fingerprints),
+            *answered,
             *snapshots,
             [entity_id for entity_id, _ in writes.remind],
             [name for _, name in writes.remind],

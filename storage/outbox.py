@@ -19,6 +19,7 @@ from typing import Any
 from messages.bus import Position, parse_position
 from messages.envelope import Event
 from storage.database import Connection, Pool
+from storage.rows import integers
 
 NOTIFY_CHANNEL = "outbox"
 MAX_READ = 5_000
@@ -32,8 +33,8 @@ with added as (
         (stream, event_id, type, entity_id, sequence, at_ms, channels, body)
     select e.stream, e.event_id, e.type, e.entity_id, e.sequence, e.at_ms,
            string_to_array(e.channels, chr(31)), e.body
-    from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-                $7::text[], $8::text[])
+    from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text::bigint[],
+                $6::text::bigint[], $7::text[], $8::text[])
          with ordinality
          as e (stream, event_id, type, entity_id, sequence, at_ms, channels, body, n)
     order by e.n)
@@ -90,8 +91,8 @@ async def append(connection: Connection, events: Sequence[Event]) -> None:
         [event.event_id for event in events],
         [event.type for event in events],
         [event.entity_id for event in events],
-        [event.sequence for event in events],
-        [event.at_ms for event in events],
+        integers([event.sequence for event in events]),
+        integers([event.at_ms for event in events]),
         [_SEPARATOR.join(event.channels) for event in events],
         [event.body for event in events],
         ",".join(sorted({event.stream for event in events})),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from storage.database import Connection
 
 # The cursor (at_ms, id) above every row, where a newest-first listing begins.
 FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+def integers(values: Iterable[int]) -> str:
+    """An array for `$n::text::bigint[]`: the driver takes five times as long for each number."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 async def execute_rows(

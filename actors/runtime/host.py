@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -27,8 +26,6 @@ from storage import placement
 from storage.database import Pool
 
 logger = structlog.get_logger(__name__)
-
-_partition_of = lru_cache(maxsize=65_536)(partition_of)
 
 
 class Host:
@@ -146,7 +143,7 @@ class Host:
                 call.answered(index, error_answer(MalformedCommand(why)))
                 continue
             entity_id = envelope.entity_id
-            partition = _partition_of(entity_id, partitions)
+            partition = partition_of(entity_id, partitions)
             items.append(Item(call, index, envelope.key, entity_id, partition, envelope.body))
         self._post(kind.name, items)
 

@@ -47,7 +47,6 @@ class Intake:
     def decoded(self, items: Sequence[Item]) -> list[Item]:
         """The items that hold a command; the others are settled."""
         decode, queries = self._codec.command, self._kind.queries
-        has_essence = type(self._kind).essence is not EntityKind.essence
         for item in items:
             try:
                 if item.timer is None:
@@ -55,8 +54,9 @@ class Intake:
                 else:
                     item.command = self._kind.reminded(item.timer.name, item.timer.due_at_ms)
                     item.body = encode(item.command)
-                if has_essence:
-                    item.body = encode(self._kind.essence(item.command))
+                essence = self._kind.essence(item.command)
+                if essence is not item.command:
+                    item.body = encode(essence)
             except Exception as error:  # noqa: BLE001 - a kind's own code, or a decoder
                 item.settle(_undecodable(item, error))
             else:

@@ -53,6 +53,7 @@ class TradesMet(NamedTuple):
     orders: tuple[tuple[int, int], ...]
 
 
+_SIDES = {side.value: side for side in Side}
 Runs = list[tuple[Instruction, tuple[Output, ...]]]
 Consequence = OrderChanged | HoldingChanged | TradesMet | BookChanged
 Told = BookAdvanced | OrderChanged | HoldingChanged | BookChanged
@@ -224,7 +225,7 @@ class Advance:
         order = OpenOrder(
             entered.order_id,
             entered.user_id,
-            Side(first.side),
+            _SIDES[first.side],
             entered.shares,
             entered.shares,
             entered.price,
@@ -303,7 +304,7 @@ class Advance:
         )
         price_minor = output.price * trading.tick_minor
         self._met.append((output, self._uncrosses))
-        self._trades.append(Trade(trading.last_trade_id, price_minor, shares, Side(output.side)))
+        self._trades.append(Trade(trading.last_trade_id, price_minor, shares, _SIDES[output.side]))
         for order in (taker, maker):
             self._end(order, EndReason.NONE if order.left else EndReason.FILLED)
 

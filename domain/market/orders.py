@@ -141,7 +141,7 @@ def _place(policy: MarketPolicy, market: Market, order: Funded, advance: Advance
         command.display,
         command.expires_at_ms,
     )
-    halts = _match(trading, advance, instruction, limits.dynamic)
+    halts = _match(trading, advance, instruction, command.side, limits.dynamic)
     entered = Entered(
         instruction.order_id,
         command.user_id,
@@ -264,9 +264,8 @@ def timers_after(trading: Trading, advance: Advance, before_ms: int) -> tuple[Re
 # --- matching inside the band ---------------------------------------------------------------------
 
 
-def _match(trading: Trading, advance: Advance, new: Instruction, dynamic: Band) -> bool:
+def _match(trading: Trading, advance: Advance, new: Instruction, side: Side, dynamic: Band) -> bool:
     """Let the order trade as far as the dynamic band goes. Whether it would go on: that halts."""
-    side = Side(new.side)
     most = edge(dynamic, side)
     is_guarded = trading.phase is Phase.CONTINUOUS and not new.stop and new.tif != "post"
     if is_guarded and _meets_outside(trading, side, new.price, dynamic):
