@@ -58,6 +58,7 @@ from api.access_matrix import render
 from api.auth import seen_at_the_door
 from api.doors import Doors
 from api.edge import Edge, Limits
+from api.guards import guard
 from api.metrics import HttpMetrics
 from api.realtime.asyncapi import all_operations
 from api.services import Services
@@ -158,7 +159,7 @@ def _routes(version: str) -> FastAPI:
     problems.install(app)
     access = route_access()
     for context in CONTEXTS:
-        app.include_router(context.router)
+        app.include_router(guard(context.router))
     document: dict[str, Any] = {}
 
     def cached() -> dict[str, Any]:

@@ -43,12 +43,20 @@ def require(permission: Permission) -> Callable[..., Awaitable[Claims]]:
 
     async def permitted(request: Request) -> Claims:
         services: Services = request.app.state.services
-        subject = await current_subject(services, request.headers.get("authorization", ""))
+        subject = await current_subject(services, _authorization(request))
         await check_permission(services, subject, permission)
         return subject
 
     permitted.__dict__[PERMISSION] = permission
     return permitted
+
+
+def _authorization(request: Request) -> str:
+    # Starlette's headers would be made for this one look.
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            return bytes(value).decode("latin-1")
+    return ""
 
 
 async def current_subject(services: Services, authorization: str) -> Claims:

@@ -1,6 +1,6 @@
 """The gateway over nothing with two routes that do nothing, open and for members, both limited.
 
-    python -m benchmarks.auth_app PORT
+    python -m benchmarks.auth_app PORT FIRST
 
 serves it under uvicorn, says `ready TOKEN`, and ends when its input ends.
 """
@@ -22,6 +22,7 @@ from fastapi import APIRouter, FastAPI, Response
 from api.app import create_app
 from api.auth import Member, public
 from api.discovery import PONG
+from api.guards import guard
 from api.rate_limits import Limiter
 from api.services import Services
 from benchmarks.gateway_server import open_app
@@ -51,18 +52,21 @@ async def authorised_no_op(_subject: Member) -> Response:
     return Response(PONG, media_type="application/json")
 
 
-def make_app(folder: Path) -> tuple[FastAPI, Services]:
-    """The real application and edge; its limits are counted in this process."""
+def make_app(folder: Path, first: str = OPEN) -> tuple[FastAPI, Services]:
+    """The real application and edge; its limits are counted in this process.
+
+    first: which of the two routes is looked at before the other, which costs that one a little.
+    """
     services: Services = open_app(folder).state.services
     rates = LocalRates(lambda: time.monotonic_ns() // 1_000)
     limiter = Limiter(rates, time.monotonic, changed(LIMITS, PLENTY))
     services = replace(services, limiter=limiter)
     app = create_app(services)
     for one in (open_routes, member_routes):
-        app.include_router(one)
+        app.include_router(guard(one))
     routes: list[Any] = app.router.routes
-    # Found first, or the way to them would be what is measured.
-    routes[:] = [*routes[-2:], *routes[:-2]]
+    ours = routes[-2:] if first == OPEN else [routes[-1], routes[-2]]
+    routes[:] = [*ours, *routes[:-2]]  # or the way to them would be what is measured
     return app, services
 
 
@@ -73,12 +77,12 @@ def issue(tokens: AccessTokens, now_ms: int) -> str:
     return tokens.issue(grant, token_id, now_ms)
 
 
-def run(port: int) -> None:
+def run(port: int, first: str) -> None:
     """Serve until the input ends."""
     import uvicorn
 
     with tempfile.TemporaryDirectory() as folder:
-        app, services = make_app(Path(folder))
+        app, services = make_app(Path(folder), first)
         config = uvicorn.Config(app, port=port, log_level="warning", access_log=False)
         server = uvicorn.Server(config)
         token = issue(services.tokens, services.clock())
@@ -99,4 +103,4 @@ def _await(is_so: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]))
+    run(int(sys.argv[1]), sys.argv[2])

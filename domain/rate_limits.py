@@ -7,6 +7,7 @@ evenly. Its whole state is one moment, the theoretical arrival time: when the qu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -56,13 +57,14 @@ CREDENTIALS = Limit("credentials", 60, 60, by_network=True, exact=True)
 REFRESH = Limit("refresh", 600, 60, by_network=True, exact=True)
 REGISTRATIONS = Limit("registrations", 100, 3_600, by_network=True, exact=True)
 CONFIRMATIONS = Limit("confirmations", 30, 60, exact=True)
+WEBHOOKS = Limit("webhooks", 6_000, 60, by_network=True)
 CONNECTIONS = Limit("connections", 6_000, 60, by_network=True)
 
 LIMITS: Mapping[str, Limit] = {
     limit.name: limit
     for limit in (
         *(ADDRESS, ANONYMOUS, READS, WRITES, ORDERS, UPLOADS),
-        *(CREDENTIALS, REFRESH, REGISTRATIONS, CONFIRMATIONS, CONNECTIONS),
+        *(CREDENTIALS, REFRESH, REGISTRATIONS, CONFIRMATIONS, WEBHOOKS, CONNECTIONS),
     )
 }
 
@@ -74,14 +76,27 @@ CHANGES: tuple[tuple[str, Limit], ...] = (
     ("/api/v1/users", REGISTRATIONS),
     ("/api/v1/songs", UPLOADS),
     ("/api/v1/books/", ORDERS),
+    ("/api/v1/webhooks/", WEBHOOKS),
+    ("/api/v1/oauth/apple/notices", WEBHOOKS),
     ("/api/v1/sessions/refresh", REFRESH),
     ("/api/v1/sessions", CREDENTIALS),
+    ("/api/v1/sessions/current/", CONFIRMATIONS),
     ("/api/v1/sessions/", CREDENTIALS),
+    ("/api/v1/oauth/", CREDENTIALS),
+    ("/api/v1/appeals", CREDENTIALS),
+    ("/api/v1/password-resets", CREDENTIALS),
+    ("/api/v1/password-resets/", CREDENTIALS),
+    ("/api/v1/email-changes/", CREDENTIALS),
+    ("/api/v1/users/registrations/", CREDENTIALS),
+    ("/api/v1/users/verification", CREDENTIALS),
     ("/api/v1/users/me/password", CONFIRMATIONS),
     ("/api/v1/users/me/email", CONFIRMATIONS),
-    ("/api/v1/users/me/step-up", CONFIRMATIONS),
-    ("/api/v1/users/me/factors", CONFIRMATIONS),
-    ("/api/v1/users/me/factors/", CONFIRMATIONS),
+    ("/api/v1/users/me/totp", CONFIRMATIONS),
+    ("/api/v1/users/me/totp/", CONFIRMATIONS),
+    ("/api/v1/users/me/recovery-codes", CONFIRMATIONS),
+    ("/api/v1/users/me/passkeys", CONFIRMATIONS),
+    ("/api/v1/users/me/passkeys/", CONFIRMATIONS),
+    ("/api/v1/users/me/api-keys", CONFIRMATIONS),
     ("/api/v1/users/me/wallets", CONFIRMATIONS),
     ("/api/v1/users/me/wallets/", CONFIRMATIONS),
 )
@@ -104,6 +119,7 @@ def limit_of(method: str, path: str, *, is_known: bool) -> Limit:
     return WRITES if is_known else CREDENTIALS
 
 
+@cache
 def factor_of(roles: tuple[Role, ...]) -> int:
     """How many times a caller's limits are those of the table."""
     return max((ROLE_FACTORS.get(role, 1) for role in roles), default=1)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.app import route_access
 from api.rate_limits import Caller, Limiter
 from domain.rate_limits import (
     ADDRESS,
+    CHANGES,
     CREDENTIALS,
     LIMITS,
     ORDERS,
@@ -100,10 +102,35 @@ def test_the_algorithm_is_a_bucket_that_fills_evenly(
         ("POST", "/api/v1/users", False, "registrations"),
         ("POST", "/api/v1/sessions", True, "credentials"),
         ("POST", "/api/v1/sessions/refresh", False, "refresh"),
+        ("POST", "/api/v1/sessions/current/step-up", True, "confirmations"),
+        ("POST", "/api/v1/sessions/current/step-up", False, "credentials"),
+        ("POST", "/api/v1/sessions/second-factor", False, "credentials"),
+        ("POST", "/api/v1/password-resets", True, "credentials"),
+        ("POST", "/api/v1/webhooks/stripe", False, "webhooks"),
     ],
 )
 def test_each_request_has_its_limit(method: str, path: str, is_known: bool, limit: str) -> None:
     assert limit_of(method, path, is_known=is_known).name == limit
+
+
+def test_nobody_changes_anything_unsigned_but_under_a_strict_limit() -> None:
+    """Whoever adds a route that needs no token finds it here."""
+    strict = {"credentials", "refresh", "registrations", "webhooks"}
+    asked = 0
+    for route in route_access():
+        if route.permission is None and route.method not in {"GET", "HEAD"}:
+            for is_known in (True, False):
+                limit = limit_of(route.method, route.path, is_known=is_known)
+                assert limit.name in strict, f"{route.method} {route.path}: {limit.name}"
+            asked += 1
+    assert asked > 10
+
+
+def test_every_row_of_the_table_leads_to_a_route() -> None:
+    paths = {route.path for route in route_access()}
+    for path, _ in CHANGES:
+        found = [p for p in paths if (p.startswith(path) if path.endswith("/") else p == path)]
+        assert found, f"{path} is nobody's"
 
 
 def test_operators_may_do_more() -> None:
