@@ -6,6 +6,7 @@ from messages.mail import Template
 from messages.users_accounts import (
     AccountChanged,
     AccountDeactivated,
+    AccountDeleted,
     AccountEvent,
     AccountReactivated,
     EmailChanged,
@@ -20,6 +21,7 @@ ACTIONS: dict[type[AccountEvent], str] = {
     AccountChanged: "account.changed",
     AccountDeactivated: "account.deactivated",
     AccountReactivated: "account.reactivated",
+    AccountDeleted: "account.deleted",
 }
 LETTERS: dict[type[AccountEvent], Template] = {
     PasswordChanged: Template.PASSWORD_CHANGED,

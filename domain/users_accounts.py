@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from messages.users_accounts import LettersUsedUp, UsernameChangesUsedUp
+from messages.users_accounts import (
+    AccountBound,
+    AccountHoldsValue,
+    DeletionNotMeant,
+    LettersUsedUp,
+    UsernameChangesUsedUp,
+)
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -53,6 +61,22 @@ def check_name_change(kept: int, policy: AccountPolicy = POLICY) -> None:
     """Whether who has `kept` earlier names may leave another. Raises UsernameChangesUsedUp."""
     if kept >= policy.name_changes:
         raise UsernameChangesUsedUp
+
+
+def check_deletion(
+    *, right_name: bool, busy: Mapping[str, int], held: int, leave_balances: bool
+) -> None:
+    """Whether an account may be deleted.
+
+    busy: counts of what others depend on.  held: how many of its ledger accounts hold something.
+    Raises DeletionNotMeant, AccountBound, AccountHoldsValue.
+    """
+    if not right_name:
+        raise DeletionNotMeant
+    if any(busy.values()):
+        raise AccountBound("", **busy)
+    if held and not leave_balances:
+        raise AccountHoldsValue(accounts=held)
 
 
 def is_pending(expires_at_ms: int, now_ms: int) -> bool:

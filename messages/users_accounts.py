@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from messages.errors import Limited, NotFound
+from messages.errors import Conflict, Invalid, Limited, NotFound
 
 # --- errors -------------------------------------------------------------------------------------
 
@@ -34,6 +34,24 @@ class UsernameChangesUsedUp(Limited):
     """You have changed your username too often of late."""
 
     code = "username-changes-used-up"
+
+
+class DeletionNotMeant(Invalid):
+    """To delete an account its username is to be given."""
+
+    code = "deletion-not-meant"
+
+
+class AccountBound(Conflict):
+    """Open orders, payments under way or share issues stand in the way."""
+
+    code = "account-bound"
+
+
+class AccountHoldsValue(Conflict):
+    """The account holds something. Take it out, or say that it is to be left."""
+
+    code = "account-holds-value"
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -85,6 +103,13 @@ class AccountReactivated(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
+class AccountDeleted(msgspec.Struct, frozen=True, tag=True):
+    """Public, to its user: the account is no more. What was booked under its id stays."""
+
+    user_id: str
+    at_ms: int
+
+
 AccountEvent = (
     EmailVerified
     | PasswordChanged
@@ -92,4 +117,5 @@ AccountEvent = (
     | AccountChanged
     | AccountDeactivated
     | AccountReactivated
+    | AccountDeleted
 )

@@ -41,12 +41,16 @@ from (
 where o.mail_id = due.mail_id
 returning o.mail_id::text, o.recipient, o.template, o.locale, o.params, o.attempts,
     o.expires_at_ms"""
-SENT = """
-update mail.outgoing set state = 'sent', params = '{}', done_at_ms = $2, last_error = ''
-where mail_id = $1 and state = 'waiting'"""
-GIVE_UP = """
-update mail.outgoing set state = 'given_up', params = '{}', done_at_ms = $2, last_error = $3
-where mail_id = $1 and state = 'waiting'"""
+# The last letter to a deleted account leaves no address behind.
+_ERASED = """params = '{}', done_at_ms = $2,
+    recipient = case template when 'account-deleted' then '' else recipient end,
+    recipient_key = case template when 'account-deleted' then '' else recipient_key end"""
+SENT = f"""
+update mail.outgoing set state = 'sent', last_error = '', {_ERASED}
+where mail_id = $1 and state = 'waiting'"""  # noqa: S608 - constants
+GIVE_UP = f"""
+update mail.outgoing set state = 'given_up', last_error = $3, {_ERASED}
+where mail_id = $1 and state = 'waiting'"""  # noqa: S608
 # By the attempt's number: an attempt whose lease has lapsed no longer speaks for the letter.
 FAILED = """
 update mail.outgoing set due_at_ms = $3, last_error = $4

@@ -25,7 +25,8 @@ IS_TAKEN = """
 select exists (select from users.users where username_key = $1 and user_id is distinct from $3)
     or exists (
         select from users.retired_usernames
-        where name_hash = $2 and until_ms > $4 and user_id is distinct from $3)
+        where name_hash = $2 and until_ms > $4
+            and (user_id is null or user_id is distinct from $3))
     or exists (
         select from users.registrations
         where username_key = $1 and user_id is null and expires_at_ms > $4

@@ -22,7 +22,7 @@ from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations import mail_tokens
-from storage import users_accounts, users_registrations, users_resets
+from storage import users_accounts, users_erasure, users_registrations, users_resets
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
@@ -32,6 +32,7 @@ SEAL_EVERY_S = 1.0
 LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
 RESETS_EVERY_S = 0.5
+SESSIONS_OVER_MS = 3_600_000  # no access token of theirs is alive then
 
 
 async def open_bus_worker(name: str, settings: Settings, transport: Transport) -> Worker:
@@ -75,4 +76,5 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
 async def _forget_expired(pool: Pool) -> int:
     at_ms = now_ms()
     over = await users_registrations.purge(pool, at_ms)
+    over += await users_erasure.purge_sessions(pool, at_ms - SESSIONS_OVER_MS)
     return over + await users_accounts.purge(pool, at_ms)
