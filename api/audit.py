@@ -72,7 +72,7 @@ async def list_audit_entries(
     wanted = storage.Filter(q.about, q.actor, q.action, q.since_ms, q.until_ms)
     before = position_of(q.cursor)
     found = await storage.entries(services.pool, wanted, before, q.limit + 1)
-    return page_below(found, q.limit, lambda row: row.entry.entry_id, _view)
+    return page_below(found, q.limit, lambda row: row.entry.entry_id, show_entry)
 
 
 @router.get("/audit/head", responses=problems(404))
@@ -95,7 +95,8 @@ async def get_audit_head(
     return ChainHead(number=found.number, hash=found.hash.hex())
 
 
-def _view(row: storage.SealedEntry) -> AuditEntry:
+def show_entry(row: storage.SealedEntry) -> AuditEntry:
+    """An entry as clients see it."""
     e = row.entry
     return AuditEntry(
         entry_id=e.entry_id,

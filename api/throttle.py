@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from fastapi import Request
@@ -55,6 +55,12 @@ async def attempt(
     if is_right:
         await services.attempts.succeed(asked)
     return is_right
+
+
+async def forgive(services: Services, accounts: Iterable[str]) -> None:
+    """Forget failed attempts at accounts, named as `attempt` had them. Raises Unavailable."""
+    for account in accounts:
+        await services.attempts.forgive(_digest(account))
 
 
 def remember_device(services: Services, request: Request, user_id: str) -> None:

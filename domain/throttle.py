@@ -102,6 +102,11 @@ def succeed(standings: Mapping[str, Standing], asked: tuple[Charge, ...]) -> Map
     return after
 
 
+def concerns(key: str, account: str) -> bool:
+    """Whether a budget's key is of an account: its own, or one of its devices' or networks'."""
+    return account in key.split(":")[1:2]
+
+
 def known(standings: Mapping[str, Standing], key: str, budget: Budget, now_ms: int) -> Standing:
     """A budget's standing, new if it was left alone long enough."""
     standing = standings.get(key, Standing())

@@ -61,6 +61,7 @@ class Sensitive(StrEnum):
     UNLINK_WALLET = "unlink-wallet"
     DELETE_ACCOUNT = "delete-account"
     PAY_OUT = "pay-out"
+    CHANGE_ROLE = "change-role"
     OTHER = "other"
 
 

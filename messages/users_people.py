@@ -9,6 +9,7 @@ import msgspec
 
 from messages.errors import Conflict, Forbidden, Invalid
 from messages.listening import Tier
+from messages.users import Role
 
 
 class FollowKind(StrEnum):
@@ -126,4 +127,12 @@ class TierUpgraded(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
-PeopleEvent: TypeAlias = ProfileUpdated | UserFollowed | UserUnfollowed | TierUpgraded
+class RoleChanged(msgspec.Struct, frozen=True, tag=True):
+    """A user has another role. Their sessions ended: they sign in again with it."""
+
+    user_id: str
+    role: Role
+    at_ms: int
+
+
+PeopleEvent: TypeAlias = ProfileUpdated | UserFollowed | UserUnfollowed | TierUpgraded | RoleChanged

@@ -31,6 +31,7 @@ class Because(StrEnum):
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
     ACCOUNT_CLOSED = "account-closed"
     SUSPENDED = "suspended"
+    ROLE_CHANGED = "role-changed"
 
 
 # --- errors -------------------------------------------------------------------------------------

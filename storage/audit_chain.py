@@ -52,6 +52,12 @@ where e.entry_id < $1
   and ($5::bigint is null or e.at_ms >= $5) and ($6::bigint is null or e.at_ms < $6)
 order by e.entry_id desc limit $7"""  # noqa: S608 - constants
 
+TRAIL = f"""
+select {_COLUMNS}, c.number, c.hash
+from audit.entries e left join audit.chain c on c.entry_id = e.entry_id
+where (e.subject = 'user:' || $1 or e.actor = $1) and e.entry_id < $2
+order by e.entry_id desc limit $3"""  # noqa: S608 - constants
+
 
 class SealedEntry(msgspec.Struct, frozen=True):
     """An entry with its place in the chain, if it has been sealed."""
@@ -99,6 +105,15 @@ async def entries(
     """Entries with ids below `before`, newest first."""
     below = NEWEST if before is None else before
     rows = await connection.fetch(LIST, below, *msgspec.structs.astuple(wanted), limit)
+    return [SealedEntry(_entry(row), row["number"], row["hash"]) for row in rows]
+
+
+async def trail(
+    connection: Connection | Pool, user_id: str, before: int | None, limit: int
+) -> list[SealedEntry]:
+    """What a user did and what was done to them, in ids below `before`, newest first."""
+    below = NEWEST if before is None else before
+    rows = await connection.fetch(TRAIL, user_id, below, limit)
     return [SealedEntry(_entry(row), row["number"], row["hash"]) for row in rows]
 
 

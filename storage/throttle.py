@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from domain import throttle
 from domain.throttle import Charge, Standing
+from messages.errors import Unavailable
 from storage.rate_limits import ANSWER_S
 
 SCRIPT = Path(__file__).with_name("throttle.lua").read_text("utf-8")
@@ -30,6 +31,9 @@ class Attempts(Protocol):
 
     async def succeed(self, asked: tuple[Charge, ...]) -> None:
         """A charged attempt was right."""
+
+    async def forgive(self, account: str) -> None:
+        """Forget all that was counted of an account, from wherever it was tried."""
 
 
 class LocalAttempts:
@@ -53,6 +57,11 @@ class LocalAttempts:
         """See Attempts."""
         self._standings = throttle.succeed(self._standings, asked)
 
+    async def forgive(self, account: str) -> None:
+        """See Attempts."""
+        kept = self._standings.items()
+        self._standings = {k: v for k, v in kept if not throttle.concerns(k, account)}
+
     def _keep(self, after: Mapping[str, Standing], now_ms: int) -> None:
         standings = {**self._standings, **after}
         if len(standings) > MAX_KEYS:  # the latest half
@@ -65,6 +74,7 @@ class RedisAttempts:
     """Counts in Redis, one round trip an attempt. Raises RedisError."""
 
     def __init__(self, client: redis_asyncio.Redis) -> None:
+        self._client = client
         self._script = client.register_script(SCRIPT)
 
     async def attempt(self, asked: tuple[Charge, ...]) -> int:
@@ -79,6 +89,12 @@ class RedisAttempts:
         """See Attempts."""
         clears = ["1" if charge.clears else "0" for charge in asked]
         await self._script(keys=_keys(asked), args=["succeed", *clears])
+
+    async def forgive(self, account: str) -> None:
+        """See Attempts. Looks at every key, which an admin does seldom."""
+        for pattern in (f"{PREFIX}*:{account}", f"{PREFIX}*:{account}:*"):
+            async for key in self._client.scan_iter(pattern, count=1_000):
+                await self._client.delete(key)
 
 
 class SteadyAttempts:
@@ -104,6 +120,14 @@ class SteadyAttempts:
                 await self._shared.succeed(asked)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("an attempt stays counted", error=type(error).__name__)
+
+    async def forgive(self, account: str) -> None:
+        """See Attempts. Raises Unavailable while Redis is away: what it counted would stay."""
+        await self._alone.forgive(account)
+        try:
+            await self._shared.forgive(account)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable("what was counted in Redis stays for now") from error
 
 
 def _keys(asked: tuple[Charge, ...]) -> list[str]:

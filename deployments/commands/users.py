@@ -9,6 +9,8 @@ import typer
 from deployments.commands.access import ask
 from deployments.settings import Settings
 from messages.users import Role
+from storage import audit
+from storage.database import Connection
 from storage.users import grant_points, grant_role
 
 app = typer.Typer(help="Users.", no_args_is_help=True)
@@ -19,7 +21,23 @@ Name = Annotated[str, typer.Argument(help="The username.")]
 @app.command("role")
 def role_command(name: Name, role: Role) -> None:
     """Give a user a role. It counts from the next sign-in."""
-    if ask(Settings(), lambda connection: grant_role(connection, name, role)) is None:
+    from deployments.composition.common import now_ms
+
+    async def grant(connection: Connection) -> str | None:
+        async with connection.transaction():
+            user_id = await grant_role(connection, name, role)
+            if user_id is not None:
+                await audit.record(
+                    connection,
+                    "user.role-changed",
+                    actor=audit.PLATFORM,
+                    subject=f"user:{user_id}",
+                    at_ms=now_ms(),
+                    detail={"role": role.value},
+                )
+        return user_id
+
+    if ask(Settings(), grant) is None:
         _unknown(name)
     typer.echo(f"{name} is {role.value} from the next sign-in on.")
 

@@ -21,6 +21,7 @@ from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatu
 from messages.payments.gateways import NextAction
 from messages.payments.payments import PaymentEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
+from messages.users import Role
 from messages.users_accounts import AccountEvent
 from messages.users_external import ExternalEvent, Provider
 from messages.users_factors import FactorEvent
@@ -61,6 +62,7 @@ TYPED: dict[object, object] = {
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
     FollowKind: FollowKind.ARTIST,
+    Role: Role.MODERATOR,
     AppealDecision: AppealDecision.OVERTURN,
     SuspensionStatus: SuspensionStatus.LAPSED,
     orders.Side: orders.Side.SELL,
