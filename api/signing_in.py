@@ -17,7 +17,8 @@ from api.doors import client_address
 from api.openapi import Responses
 from api.pending_sign_ins import SecondFactorRequired
 from api.services import Services
-from api.session_cookies import SessionDoor, door_of
+from api.session_cookies import SessionDoor, door_of, refresh_cookies
+from api.session_ends import end_former
 from api.throttle import remember_device
 from domain import users_sessions as domain
 from integrations.devices import device_label
@@ -104,7 +105,9 @@ async def start_session(
 
     It wakes an account that rests. Raises UserNotFound, AccountSuspended.
     """
-    now_ms = services.clock()
+    now_ms, door = services.clock(), door_of(request)
+    if door is not None and door.mode == "cookie":
+        await end_former(services, refresh_cookies(request))
     session = await _new_session(services, request, user_id, methods, now_ms)
     refresh_token = services.refresh_tokens.first()
     async with services.pool.acquire() as connection, connection.transaction():
@@ -132,7 +135,7 @@ async def start_session(
         )
     remember_device(services, request, user_id)
     grant = Grant(user_id, session.session_id, (user.role,), methods, now_ms)
-    return signed_in(services, grant, now_ms, Live(refresh_token, 0), door_of(request))
+    return signed_in(services, grant, now_ms, Live(refresh_token, 0), door)
 
 
 async def renew_session(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel, Field
 
-from api.auth import Member, public
+from api.auth import Member, UserManager, public
 from api.inputs import Input
 from api.openapi import problems
 from api.refreshing import refresh
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from api.session_cookies import (
     CSRF_HEADER,
     SessionDoor,
@@ -20,15 +20,17 @@ from api.session_cookies import (
     check_same_origin,
     refresh_cookies,
 )
+from api.session_ends import end
 from api.signing_in import Session
+from api.step_up import recently_authenticated
 from domain import users_sessions as domain
 from integrations.tokens import Claims
 from messages.users_sessions import Because, RefreshTokenInvalid, SessionNotFound
-from storage import users_events
 from storage import users_sessions as storage
 
 router = APIRouter(tags=["sessions"])
 
+Recent = Annotated[Claims, Depends(recently_authenticated)]
 MAX_TOKEN = 100
 
 
@@ -102,7 +104,13 @@ async def end_current_session(subject: Member, request: Request, services: Servi
     if refresh_cookies(request):
         check_same_origin(request)
         SessionDoor(request, "cookie").forget()
-    await _end(services, subject, Because.SIGNED_OUT, only=subject.session_id)
+    await end(
+        services,
+        subject.user_id,
+        Because.SIGNED_OUT,
+        actor=subject.user_id,
+        only=subject.session_id,
+    )
 
 
 @router.get("/api/v1/users/me/sessions", responses=problems(401))
@@ -115,42 +123,31 @@ async def list_sessions(subject: Member, services: ServicesDep) -> SignedInDevic
     return SignedInDevices(sessions=[_view(session, subject) for session in found])
 
 
-@router.delete("/api/v1/users/me/sessions", responses=problems(401))
-async def end_other_sessions(subject: Member, services: ServicesDep) -> EndedSessions:
-    """Sign out everywhere but here."""
-    ended = await _end(services, subject, Because.REVOKED, keep=subject.session_id)
+@router.delete("/api/v1/users/me/sessions", responses=problems(401, 403))
+async def end_other_sessions(subject: Recent, services: ServicesDep) -> EndedSessions:
+    """Sign out everywhere but here. Wants a recent proof of who you are."""
+    user_id = subject.user_id
+    ended = await end(services, user_id, Because.REVOKED, actor=user_id, keep=subject.session_id)
     return EndedSessions(ended=ended)
 
 
 @router.delete(
-    "/api/v1/users/me/sessions/{session_id}", status_code=204, responses=problems(401, 404)
+    "/api/v1/users/me/sessions/{session_id}", status_code=204, responses=problems(401, 403, 404)
 )
-async def end_session(session_id: UUID, subject: Member, services: ServicesDep) -> None:
-    """Sign out one device."""
-    if not await _end(services, subject, Because.REVOKED, only=str(session_id)):
+async def end_session(session_id: UUID, subject: Recent, services: ServicesDep) -> None:
+    """Sign out one device. Wants a recent proof of who you are."""
+    user_id = subject.user_id
+    if not await end(services, user_id, Because.REVOKED, actor=user_id, only=str(session_id)):
         raise SessionNotFound
 
 
-async def _end(
-    services: Services,
-    subject: Claims,
-    because: Because,
-    *,
-    only: str | None = None,
-    keep: str | None = None,
-) -> int:
-    async with services.pool.acquire() as connection, connection.transaction():
-        await users_events.lock(connection, subject.user_id)
-        ended = await storage.end_sessions(
-            connection,
-            subject.user_id,
-            because,
-            services.clock(),
-            actor=subject.user_id,
-            only=None if only is None else [only],
-            keep=keep,
-        )
-    return len(ended)
+@router.delete("/api/v1/users/{user_id}/sessions", responses=problems(401, 403))
+async def end_sessions_of_user(
+    user_id: UUID, subject: UserManager, services: ServicesDep
+) -> EndedSessions:
+    """Sign a user out everywhere."""
+    ended = await end(services, str(user_id), Because.REVOKED, actor=subject.user_id)
+    return EndedSessions(ended=ended)
 
 
 def _view(session: storage.LiveSession, subject: Claims) -> SignedInDevice:

@@ -44,6 +44,12 @@ update users.sessions set ended_at_ms = $2, ended_because = $3
 where user_id = $1 and ended_at_ms is null
   and ($4::uuid[] is null or session_id = any($4)) and session_id is distinct from $5::uuid
 returning session_id::text"""
+_SIGNED_IN = """
+select u.user_id::text from users.users u
+where case when $1::text is null
+      then exists (select from users.sessions s where s.user_id = u.user_id
+                   and s.ended_at_ms is null and s.expires_at_ms > $2)
+      else u.username_key = $1 end"""
 _ANNOUNCE = f"select pg_notify('{NOTIFY_CHANNEL}', id) from unnest($1::text[]) as id"  # noqa: S608
 _ENDED_SINCE = """
 select session_id::text, ended_at_ms from users.sessions where ended_at_ms > $1"""
@@ -175,6 +181,27 @@ async def end_sessions(
             at_ms=at_ms,
             detail={"because": because.value},
         )
+    return ended
+
+
+async def sign_out(connection: Connection, username: str | None, at_ms: int) -> int | None:
+    """End every session of a user, or of all (None), by the operator. None: no such user.
+
+    A transaction a user: it takes a lock on each, and nobody waits for all of them.
+    """
+    key = None if username is None else username.lower()
+    users = [row["user_id"] for row in await connection.fetch(_SIGNED_IN, key, at_ms)]
+    if username is not None and not users:
+        return None
+    ended = 0
+    for user_id in users:
+        async with connection.transaction():
+            await users_events.lock(connection, user_id)
+            ended += len(
+                await end_sessions(
+                    connection, user_id, Because.REVOKED, at_ms, actor=audit.PLATFORM
+                )
+            )
     return ended
 
 

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from deployments.commands.access import ask
+from deployments.composition.common import now_ms
 from deployments.settings import Settings
 from messages.users import Role
 from storage import audit
 from storage.database import Connection
 from storage.users import grant_points, grant_role
+from storage.users_sessions import sign_out
 
 app = typer.Typer(help="Users.", no_args_is_help=True)
 
@@ -49,6 +51,20 @@ def points_command(name: Name, points: Annotated[int, typer.Argument(min=1)]) ->
     if total is None:
         _unknown(name)
     typer.echo(f"{name} has {total} points.")
+
+
+@app.command("sign-out")
+def sign_out_command(
+    name: Annotated[str | None, typer.Argument(help="The username.")] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="All users.")] = False,
+) -> None:
+    """End every session of a user, or of all users, within a second."""
+    if (name is None) != everyone:
+        raise typer.BadParameter("name a user, or --everyone")
+    ended = ask(Settings(), lambda connection: sign_out(connection, name, now_ms()))
+    if ended is None:
+        _unknown(name or "")
+    typer.echo(f"{ended} sessions ended.")
 
 
 def _unknown(name: str) -> None:

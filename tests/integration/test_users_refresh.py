@@ -90,16 +90,18 @@ async def test_a_late_reuse_ends_the_session_for_thief_and_victim(api: Api) -> N
     told = await api.pool.fetch("select * from bus.outbox order by id offset $1", events)
     assert [event["type"] for event in told] == ["RefreshReuseDetected", "SessionClosed"]
     assert {event["stream"] for event in told} == {"users"}
-    assert [event["sequence"] for event in told] == [2, 3]
+    first, second = [event["sequence"] for event in told]
+    assert second == first + 1
     assert {tuple(event["channels"]) for event in told} == {(f"user:{session['user_id']}",)}
     actions = await api.pool.fetch("select action from audit.entries order by entry_id")
     assert [row["action"] for row in actions][-2:] == [
         "session.refresh-token-reused",
         "session.ended",
     ]
-    letters = await api.pool.fetch("select recipient, template, params from mail.outgoing")
-    assert [tuple(letter)[:2] for letter in letters] == [("mira@example.org", "session-suspected")]
-    assert json.loads(letters[0]["params"]) == {"device": "Unknown device", "place": "this machine"}
+    suspected = "select recipient, params from mail.outgoing where template = 'session-suspected'"
+    (letter,) = await api.pool.fetch(suspected)
+    assert letter["recipient"] == "mira@example.org"
+    assert json.loads(letter["params"]) == {"device": "Unknown device", "place": "this machine"}
     assert (await api.sign_in()).status_code == 201, "the account is not locked"
 
 
@@ -279,7 +281,7 @@ async def test_every_statement_compiles(pool: Pool) -> None:
         for name, text in vars(module).items()
         if re.fullmatch(r"_[A-Z_]+", name) and name != "_LIVE"
     ]
-    assert len(statements) == 15
+    assert len(statements) == 16
     async with pool.acquire() as connection:
         for statement in statements:
             await connection.prepare(statement)

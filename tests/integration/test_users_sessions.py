@@ -14,7 +14,10 @@ import pytest
 
 from api.signing_in import renew_session
 from domain import users_sessions as domain
+from messages.users import Role
 from messages.users_sessions import Method, SessionEnded
+from storage import users
+from storage import users_sessions as storage
 from storage.database import Pool
 from tests.api_services import (
     NOW_MS,
@@ -98,8 +101,9 @@ async def test_a_user_sees_where_they_are_signed_in(api: Api) -> None:
     api.client.headers["user-agent"] = "curl/8.7"
     second = (await api.sign_in()).json()
     await api.sign_in()
-    letters = await api.pool.fetch("select template, params from mail.outgoing")
-    assert [letter["template"] for letter in letters] == ["new-device"], "once, and not the first"
+    new_device = "select params from mail.outgoing where template = 'new-device'"
+    letters = await api.pool.fetch(new_device)
+    assert len(letters) == 1, "once, and not the first"
     assert json.loads(letters[0]["params"])["device"] == "curl"
     await api.client.delete(CURRENT, headers=api.headers())
     api.token = second["access_token"]
@@ -133,8 +137,8 @@ async def test_a_user_signs_out_here_there_and_everywhere_else(api: Api) -> None
     assert await because(api, four) == "signed-out"
     refused = await api.client.post(REFRESH, json={"refresh_token": four["refresh_token"]})
     assert_problem(refused, 401, "session-ended")
-    types = await api.pool.fetch("select type from bus.outbox order by id")
-    assert [row["type"] for row in types] == ["UserRegistered", *["SessionClosed"] * 4]
+    told = "select count(*) from bus.outbox where type = 'SessionClosed'"
+    assert await api.pool.fetchval(told) == 4
     ended = "select count(*) from audit.entries where action = 'session.ended' and actor = $1"
     assert await api.pool.fetchval(ended, four["user_id"]) == 4
 
@@ -159,6 +163,48 @@ async def test_nobody_ends_or_sees_the_session_of_another(api: Api) -> None:
     for method, path in (("GET", SESSIONS), ("DELETE", SESSIONS), ("DELETE", CURRENT)):
         answer = await api.client.request(method, path, headers=api.headers())
         assert_problem(answer, 401, "unauthenticated")
+
+
+async def test_ending_other_sessions_wants_a_recent_proof(api: Api) -> None:
+    await api.register()
+    other = (await api.sign_in()).json()
+    await api.sign_in()
+    later(api, 5 * 60_000 + 1)
+    for path in (SESSIONS, f"{SESSIONS}/{other['session_id']}"):
+        refused = await api.client.delete(path, headers=api.headers())
+        assert_problem(refused, 403, "step-up-required")
+    assert await because(api, other) is None
+    assert (await api.client.delete(CURRENT, headers=api.headers())).status_code == 204
+
+
+async def test_who_manages_users_signs_one_out_everywhere(api: Api) -> None:
+    await api.register()
+    sessions = [(await api.sign_in()).json() for _ in range(2)]
+    path = f"/api/v1/users/{sessions[0]['user_id']}/sessions"
+    refused = await api.client.delete(path, headers=api.headers())
+    assert_problem(refused, 403, "permission-missing")
+    await api.register("root")
+    await users.grant_role(api.pool, "root", Role.ADMIN)
+    await api.sign_in("root")
+    done = await api.client.delete(path, headers=api.headers())
+    assert (done.status_code, done.json()) == (200, {"ended": 2})
+    assert [await because(api, session) for session in sessions] == ["revoked"] * 2
+    root = (await api.client.get("/api/v1/users/me", headers=api.headers())).json()["user_id"]
+    by = "select distinct actor from audit.entries where action = 'session.ended'"
+    assert await api.pool.fetchval(by) == root
+
+
+async def test_an_operator_signs_out_one_user_or_all(api: Api) -> None:
+    for name in ("mira", "noa"):
+        await api.register(name)
+        for _ in range(2):
+            await api.sign_in(name)
+    async with api.pool.acquire() as connection:
+        assert await storage.sign_out(connection, "nobody", NOW_MS) is None
+        assert await storage.sign_out(connection, "Mira", NOW_MS) == 2
+        assert await storage.sign_out(connection, "mira", NOW_MS) == 0
+        assert await storage.sign_out(connection, None, NOW_MS) == 2
+        assert await storage.sign_out(connection, None, NOW_MS) == 0
 
 
 async def test_one_session_more_than_fit_ends_the_one_idle_longest(
@@ -279,6 +325,14 @@ async def test_another_site_cannot_use_the_cookie(api: Api, headers: dict[str, s
     assert await api.pool.fetchval(LIVE) == 0, "nothing was used"
     by_origin = await browser.refresh(Sec_Fetch_Site="", Origin="http://localhost:8000")
     assert by_origin.status_code == 200
+
+
+async def test_a_browser_has_one_session(api: Api) -> None:
+    await api.register()
+    browser = Browser(api)
+    first, second = (await browser.sign_in()).json(), (await browser.sign_in()).json()
+    assert [await because(api, session) for session in (first, second)] == ["displaced", None]
+    assert (await browser.refresh()).json()["session_id"] == second["session_id"]
 
 
 async def test_the_proof_of_one_session_is_none_for_another(api: Api) -> None:
