@@ -97,7 +97,10 @@ async def delete_account(
 @router.get(
     "/export",
     response_class=FileResponse,
-    responses={200: {"content": {"application/json": {}}}, **problems(401, 403)},
+    responses={
+        200: {"content": {"application/json": {"schema": {"type": "object"}}}},
+        **problems(401, 403),
+    },
 )
 async def export_my_data(subject: Recent, services: ServicesDep) -> FileResponse:
     """All that the platform holds of you, as one JSON document; without what opens the account."""

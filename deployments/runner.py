@@ -23,6 +23,7 @@ from deployments.launcher.identity import EmbeddedIdentity, why_missing
 from deployments.launcher.mail import EmbeddedMail
 from deployments.launcher.postgres import EmbeddedPostgres
 from deployments.launcher.server import EmbeddedServer, LaunchError, is_free, write_whole
+from deployments.launcher.stripe import EmbeddedStripe
 from deployments.launcher.valkey import EmbeddedValkey
 from deployments.settings import Settings
 from messages.users_external import Provider
@@ -36,9 +37,10 @@ RUN_FILE = "run.json"
 DEMO_FILE = "demo.json"
 # Where the local stand-in of Google and Apple may send a browser: any port of this machine.
 LOCAL_RETURN_URL = "http://127.0.0.1/signed-in"
-SIGN_IN_SETTINGS = (
+STAND_IN_SETTINGS = (
     *("google_client_id", "google_client_secret", "google_issuer"),
     *("apple_client_id", "apple_team_id", "apple_key_id", "apple_private_key", "apple_issuer"),
+    *("stripe_url", "stripe_secret_key", "stripe_webhook_secret"),
 )
 
 
@@ -52,6 +54,7 @@ def run(settings: Settings) -> int:
             servers = _start_servers(settings, stack)
             _step("migrations", time.monotonic(), migrated(settings.postgres_url))
             servers += _start_stand_in(settings, stack)
+            servers += _start_stripe(settings, stack)
             letters_url = _letters_url(servers)
             stack.enter_context(_noted(settings, letters_url))
             engine = _engine(settings)
@@ -168,6 +171,19 @@ def _start_stand_in(settings: Settings, stack: ExitStack) -> list[EmbeddedServer
     return [server]
 
 
+def _start_stripe(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]:
+    """Stripe on this machine, unless we have an account at the real one."""
+    if settings.environment == "production" or settings.stripe_secret_key:
+        return []
+    webhooks = f"{address(settings)}/api/v1/webhooks/stripe"
+    server, began = EmbeddedStripe(settings.folder / "stripe", webhooks), time.monotonic()
+    stack.enter_context(server)
+    for name, value in server.settings().items():
+        setattr(settings, name, value)
+    _step(server.title, began, f"on port {server.port}")
+    return [server]
+
+
 def _letters_url(servers: list[EmbeddedServer]) -> str:
     """Where the local mail server shows its letters; empty where mail really leaves."""
     return next((s.letters_url for s in servers if isinstance(s, EmbeddedMail)), "")
@@ -205,7 +221,7 @@ def _engine(settings: Settings) -> EngineProcess:
         "VIBESTREAM_SMTP_URL": settings.smtp_url,
         "VIBESTREAM_DATA_DIR": str(settings.folder),
         "VIBESTREAM_SIGN_IN_RETURN_URLS": json.dumps(settings.sign_in_return_urls),
-        **{f"VIBESTREAM_{n.upper()}": getattr(settings, n) for n in SIGN_IN_SETTINGS},
+        **{f"VIBESTREAM_{n.upper()}": getattr(settings, n) for n in STAND_IN_SETTINGS},
     }
     return EngineProcess(environment, settings.folder / "engine.log")
 

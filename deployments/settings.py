@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     apple_issuer: str = apple.ISSUER
     # Pages and programs that a sign-in may return to, to the letter (any port on a loopback IP).
     sign_in_return_urls: tuple[str, ...] = ()
+    # Payments by card, if we have an account at Stripe; else `run` starts a stand-in.
+    stripe_secret_key: str = Field("", repr=False)
+    stripe_webhook_secret: str = Field("", repr=False)
+    stripe_url: str = ""
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""
     # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.

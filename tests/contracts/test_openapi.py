@@ -103,6 +103,7 @@ NO_KEY = {
     "/api/v1/password-resets/completion": USED_UP,
     "/api/v1/email-changes/completion": USED_UP,
     "/api/v1/users/me/deactivation": SAME,
+    "/api/v1/users/me/deletion": SAME,
     "/api/v1/users/me/totp": FRESH,
     "/api/v1/users/me/totp/confirmation": PROOF,
     "/api/v1/users/me/recovery-codes": FRESH,
@@ -115,23 +116,6 @@ NO_KEY = {
     "/api/v1/oauth/apple/notices": OWN_KEY,
     "/api/v1/webhooks/{gateway}": OWN_KEY,
 }
-# Proofs of who somebody is may not be repeated, and answers that hold secrets are not recorded. A
-# mailed token is used up, and letters are counted.
-ONCE_BY_THEMSELVES = (
-    "/api/v1/sessions",
-    "/api/v1/users/registrations/",
-    "/api/v1/users/verification",
-    "/api/v1/oauth/",
-    "/api/v1/users/me/deactivation",
-    "/api/v1/users/me/deletion",
-    "/api/v1/password-resets",
-    "/api/v1/email-changes",
-    "/api/v1/users/me/totp",
-    "/api/v1/users/me/recovery-codes",
-    "/api/v1/users/me/passkeys",
-    "/api/v1/users/me/wallets/challenges",
-    "/api/v1/webhooks/",  # the event's own id is the key
-)
 
 
 def test_what_creates_takes_an_idempotency_key(document: dict[str, Any]) -> None:
