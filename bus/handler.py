@@ -22,6 +22,8 @@ class Handler(Protocol):
         `event_id`).
     start ("beginning"): where a group begins that is registered for the first time: at the first
         event that PostgreSQL still has, or ("now") with those written after its registration.
+    gather_s (0): how long it lets events gather that came while it handled others. Where an effect
+        may be that late, a busy stream costs a transaction so often instead of one a publication.
     """
 
     @property
@@ -46,6 +48,11 @@ class Handler(Protocol):
 def is_transactional(handler: Handler) -> bool:
     """Whether the handler's effect is written through the connection it is given."""
     return bool(getattr(handler, "transactional", True))
+
+
+def gather_s(handler: Handler) -> float:
+    """How long the handler lets events gather, seconds."""
+    return float(getattr(handler, "gather_s", 0.0))
 
 
 def starts_now(handler: Handler) -> bool:

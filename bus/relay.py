@@ -38,6 +38,7 @@ class Relay:
         self._metrics = wiring.metrics
         self._limits = limits = wiring.limits
         self._settling = Backoff(limits.settle_poll_s, limits.settle_poll_max_s)
+        self._is_behind = False
 
     async def run(self) -> None:
         """Publish for ever. Raises when PostgreSQL or the lease is lost: run it again."""
@@ -54,7 +55,10 @@ class Relay:
                 if top is None:
                     top = await self.find_top()
                 wake.clear()
-                top = await self.publish_after(top) or await self._rest(top, wake)
+                reached = await self.publish_after(top)
+                top = reached or top
+                if reached is None or not (self._is_behind or wake.is_set()):
+                    top = await self._rest(top, wake)
                 away.reset()
             except Unavailable as error:
                 log.warning("broker away", stream=self.stream, error=str(error))
@@ -87,6 +91,7 @@ class Relay:
         """Publish one batch and return the broker's top; None if nothing is settled after `top`."""
         limit = self._limits.publish_batch
         events = await self._store.read_settled(self.stream, top, limit)
+        self._is_behind = len(events) == limit  # else there was nothing more a moment ago
         if not events:
             return None
         for batch in _by_bytes(events, self._limits.publish_bytes):

@@ -41,6 +41,10 @@ def serve_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Serve's controller looks at everything ten times a second by default, and each replica
+        # exports what it counted: measured together a tenth of a core, whatever is asked.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+        "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
         # HAProxy's own ports and sockets are fixed by default; two engines would collide. It
         # listens on the metrics port whether metrics are enabled or not.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",

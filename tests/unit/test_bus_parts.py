@@ -137,6 +137,36 @@ async def test_a_group_younger_than_what_is_left_takes_what_there_is() -> None:
     assert store.effects == ["5"]
 
 
+class Gathering(Recorder):
+    """It may be late."""
+
+    gather_s = 0.2
+
+
+@pytest.mark.parametrize(
+    ("handler", "count", "pauses"),
+    [(Recorder(), 1, []), (Gathering(), 1, [0.2]), (Gathering(), 2, []), (Gathering(), 0, [])],
+)
+async def test_a_handler_may_let_events_gather(
+    handler: Recorder, count: int, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a batch is full, or there was nothing."""
+    store, broker, slept = FakeStore(), FakeBroker(), list[float]()
+    await store.register("g", "s", START, 0)
+    for n in range(1, count + 1):
+        store.add(event(str(n), f"{n}-1"))
+    await broker.publish("s", START, store.events)
+    consumer = Consumer("c", handler, "s", wiring(store, broker, Limits(handle_batch=2)))
+    await consumer.load()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("bus.consumer.asyncio.sleep", sleep)
+    await consumer.turn()
+    assert [pause for pause in slept if pause] == pauses
+
+
 class Unreachable(FakeStore):
     """Loses the connection the first times it is asked for events."""
 
