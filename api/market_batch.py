@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -11,16 +10,22 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Trader
+from api.fast_route import FastRoute
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
-from api.market_orders import NewOrder, Order, Replacement, shown
-from api.openapi import problems
-from api.services import EntityHandle, ServicesDep
+from api.market_orders import NewOrder, Order, Replacement, placing, replacing, shown
+from api.openapi import operation_id, problems
+from api.services import ServicesDep
 from messages.errors import VibeStreamError
-from messages.keys import derive_id, derive_key
+from messages.keys import derive_key
 from messages.market.orders import CancelOrder, OrderView, PlaceOrder, ReplaceOrder
 
-router = APIRouter(prefix="/api/v1", tags=["market"])
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["market"],
+    route_class=FastRoute,
+    generate_unique_id_function=operation_id,
+)
 
 BATCH = "POST /api/v1/books/{issue_id}/orders/batch"
 MOST = 50
@@ -86,23 +91,18 @@ async def send_orders(
     it was; what was not (`unavailable`, `overloaded`, a refusal) is tried again.
     """
     batch = command_key(subject.user_id, BATCH.format(issue_id=issue_id), key)
-    owner = services.owner("market")
-    results = await asyncio.gather(
-        *(
-            _one(owner, str(issue_id), subject.user_id, asked, derive_key(batch, number))
-            for number, asked in enumerate(body.orders)
-        )
-    )
+    commands = []
+    for number, asked in enumerate(body.orders):
+        own_key = derive_key(batch, number)
+        commands.append((_command(subject.user_id, asked, own_key), own_key))
+    answers = await services.owner("market").ask_all(str(issue_id), commands)
+    results = [_result(answer) for answer in answers]
     return Response(msgspec.json.encode({"results": results}), media_type="application/json")
 
 
-async def _one(
-    owner: EntityHandle, issue_id: str, user_id: str, asked: Asked, key: bytes
-) -> dict[str, Any]:
-    try:
-        answer = await owner.ask(issue_id, _command(user_id, asked, key), key=key)
-    except VibeStreamError as error:
-        told = {"code": error.code, "detail": error.detail, "params": error.params}
+def _result(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, VibeStreamError):
+        told = {"code": answer.code, "detail": answer.detail, "params": answer.params}
         return {"order": None, **told}
     assert isinstance(answer, OrderView), "an order is answered with an order"
     return {"order": shown(answer), "code": None, "detail": None, "params": {}}
@@ -111,7 +111,6 @@ async def _one(
 def _command(user_id: str, asked: Asked, key: bytes) -> PlaceOrder | ReplaceOrder | CancelOrder:
     if isinstance(asked, Cancelled):
         return CancelOrder(user_id, asked.order_id)
-    fields = asked.model_dump(exclude={"op"})
     if isinstance(asked, Replaced):
-        return ReplaceOrder(user_id, derive_id("order", key), **fields)
-    return PlaceOrder(user_id, derive_id("order", key), **fields)
+        return replacing(user_id, asked.order_id, asked, key)
+    return placing(user_id, asked, key)

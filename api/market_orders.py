@@ -10,9 +10,10 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Holder, Trader
+from api.fast_route import FastRoute
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Amount, Input
-from api.openapi import problems
+from api.openapi import operation_id, problems
 from api.pagination import (
     DEFAULT_LIMIT,
     CursorQuery,
@@ -39,7 +40,12 @@ from messages.market.orders import (
 )
 from storage import market_orders as storage
 
-router = APIRouter(prefix="/api/v1", tags=["market"])
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["market"],
+    route_class=FastRoute,
+    generate_unique_id_function=operation_id,
+)
 
 PLACE = "POST /api/v1/books/{issue_id}/orders"
 REPLACE = "POST /api/v1/books/{issue_id}/orders/{order_id}/replacement"
@@ -114,7 +120,7 @@ async def place_order(
 ) -> Response:
     """Place an order. The answer tells what became of it at once; trades are settled with it."""
     command = command_key(subject.user_id, PLACE.format(issue_id=issue_id), key)
-    placed = PlaceOrder(subject.user_id, derive_id("order", command), **body.model_dump())
+    placed = placing(subject.user_id, body, command)
     return _order(await services.owner("market").ask(str(issue_id), placed, key=command), 201)
 
 
@@ -134,8 +140,7 @@ async def replace_order(
     """Change an order's size or price. Smaller at the same price, it keeps its place."""
     route = REPLACE.format(issue_id=issue_id, order_id=order_id)
     command = command_key(subject.user_id, route, key)
-    fields = body.model_dump()
-    replaced = ReplaceOrder(subject.user_id, derive_id("order", command), order_id, **fields)
+    replaced = replacing(subject.user_id, order_id, body, command)
     return _order(await services.owner("market").ask(str(issue_id), replaced, key=command))
 
 
@@ -188,6 +193,36 @@ async def list_my_orders(
         last = found[limit - 1]
         following = encode_numbered(last.placed_at_ms, last.issue_id, last.order_id)
     return Page(items=[_row(row) for row in found[:limit]], next_cursor=following)
+
+
+def placing(user_id: str, body: NewOrder, key: bytes) -> PlaceOrder:
+    """The command that places it."""
+    return PlaceOrder(
+        user_id,
+        derive_id("order", key),
+        body.side,
+        body.kind,
+        body.time_in_force,
+        body.shares,
+        body.price_minor,
+        body.stop_minor,
+        body.display,
+        body.expires_at_ms,
+        body.self_trade,
+    )
+
+
+def replacing(user_id: str, order_id: int, body: Replacement, key: bytes) -> ReplaceOrder:
+    """The command that replaces it."""
+    return ReplaceOrder(
+        user_id,
+        derive_id("order", key),
+        order_id,
+        body.shares,
+        body.price_minor,
+        body.post_only,
+        body.self_trade,
+    )
 
 
 def shown(view: OrderView) -> dict[str, Any]:

@@ -47,6 +47,9 @@ class EntityHandle(Protocol):
     async def ask(self, entity_id: str, command: Any, *, key: bytes, timeout_ms: int = ...) -> Any:
         """The answer of the entity's owner. Raises messages.errors.*"""
 
+    async def ask_all(self, entity_id: str, commands: Sequence[tuple[Any, bytes]]) -> list[Any]:
+        """The answers to several commands, each with its key; the error where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:

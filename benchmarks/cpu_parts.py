@@ -18,6 +18,7 @@ from benchmarks.running_engine import Engine
 
 CLIENT = "load client"
 BACKEND = "PostgreSQL for "
+SHARED = "vibestream "  # how the names begin of what listens or leases for a process
 ELSE, OUTSIDE = "the engine's other processes", "outside of the engine"
 # What a command line has, and which part it is; the first that fits.
 PROGRAMS = {
@@ -70,9 +71,10 @@ def _part(process: psutil.Process, backends: Backends) -> str:
     for word, part in PROGRAMS.items():
         if word in command.partition(" ")[0]:
             return part
-    for socket in process.net_connections("tcp"):
-        if socket.laddr and socket.laddr.port in backends.ports:
-            return backends.ports[socket.laddr.port] or ELSE
+    ports = {socket.laddr.port for socket in process.net_connections("tcp") if socket.laddr}
+    names = {backends.ports[port] or ELSE for port in ports & backends.ports.keys()}
+    if names:  # rather its own name than that of something that several processes have
+        return min(names, key=lambda name: (name.startswith(SHARED), name))
     return "Serve's and Ray's own actors" if command.startswith("ray::") else ELSE
 
 
