@@ -15,7 +15,7 @@ class UserActivityHandler:
 
     group = user_activity.NAME
     streams = user_activity.STREAMS
-    gather_s = 0.2  # most events of the market say nothing to it
+    sifted = user_activity.SIFTED
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from bus.delivery import Delivery
-from bus.handler import Handler, gather_s
+from bus.handler import Handler
 from bus.retry import Backoff
 from bus.stream import Entry, GroupMissingError
 from bus.wiring import Wiring
@@ -46,7 +46,6 @@ class Consumer:
         self._broker = wiring.broker
         self._metrics = wiring.metrics
         self._limits = wiring.limits
-        self._gather_s = gather_s(handler)
         self._joined = False
         self._replays_due_at = 0.0
 
@@ -93,8 +92,6 @@ class Consumer:
         entries = await self._broker.read(self._stream, self._group, self._name, limit, block_ms)
         if entries:
             await self.take(entries)
-            if self._gather_s and len(entries) < limit:
-                await asyncio.sleep(self._gather_s)
         else:
             await self.catch_up()
         await self._replay_when_due()

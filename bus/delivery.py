@@ -58,6 +58,13 @@ class Delivery:
         for event in events:
             await self._deliver_one(event)
 
+    async def skip_to(self, reached: Position) -> None:
+        """Nothing up to a position concerns the handler. Raises ReplacedError."""
+        if reached > self.position:
+            async with self._store.transaction() as connection:
+                await self._advance(connection, reached, 0)
+            self.position = reached
+
     async def _deliver_one(self, event: Event) -> None:
         pause = Backoff(self._limits.attempt_pause_s, self._limits.attempt_pause_max_s)
         error = await self._try([event])

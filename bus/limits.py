@@ -16,6 +16,7 @@ class Limits(msgspec.Struct, frozen=True):
     idle_poll_s: how often a relay looks when nothing woke it, and checks that the broker still
         has what it was given.
     handle_batch: events handed to a handler in one transaction.
+    sift_s: how often a consumer that wants few of a stream's events looks for them.
     block_ms: how long a consumer waits for the broker before it asks PostgreSQL itself.
     attempts: failures of an event before it is parked; pauses between them grow from
         attempt_pause_s to attempt_pause_max_s.
@@ -35,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
     settle_poll_max_s: float = 0.02
     idle_poll_s: float = 1.0
     handle_batch: int = 500
+    sift_s: float = 0.25
     block_ms: int = 1_000
     attempts: int = 5
     attempt_pause_s: float = 0.05

@@ -49,6 +49,16 @@ class EventStore(Protocol):
         """The next events that no late transaction can come before, in order."""
         ...
 
+    async def newest_settled(self, stream: str) -> Position | None:
+        """The stream's last position that no late transaction can come before; None: none yet."""
+        ...
+
+    async def read_types(
+        self, stream: str, between: tuple[Position, Position], types: Sequence[str], limit: int
+    ) -> list[Event]:
+        """The events of some types above a position, up to a settled one, in order."""
+        ...
+
     async def has_after(self, stream: str, after: Position) -> bool:
         """Whether committed events stand after the position, settled or not."""
         ...

@@ -11,13 +11,14 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from bus.consumer import Consumer
-from bus.handler import Handler, starts_now
+from bus.handler import Handler, sifted, starts_now
 from bus.health import StreamLag, bus_lag, show
 from bus.jobs import Job, JobRunner
 from bus.limits import Limits
 from bus.metrics import BusMetrics
 from bus.relay import Relay
 from bus.retry import Backoff, is_transient
+from bus.sifter import Sifter
 from bus.store import EventStore
 from bus.stream import EventStream
 from bus.trim import Trimmer
@@ -164,9 +165,15 @@ class Worker:
         wiring = self._wiring
         parts: list[Part] = [Relay(stream, wiring) for stream in self._streams]
         for handler in self._handlers:
-            parts += [Consumer(self.name, handler, name, wiring) for name in handler.streams]
+            parts += [self._consumer(handler, name) for name in handler.streams]
         parts += [JobRunner(job, wiring) for job in self._jobs]
         return [*parts, Trimmer(self._streams, wiring), *self._also]
+
+    def _consumer(self, handler: Handler, stream: str) -> Consumer:
+        types = sifted(handler).get(stream)
+        if types is None:
+            return Consumer(self.name, handler, stream, self._wiring)
+        return Sifter(self.name, handler, stream, types, self._wiring)
 
     def _spawn(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         self._states[name] = TaskHealth(name, 0, "")

@@ -32,6 +32,7 @@ from messages.users_people import Activity, UserFollowed
 
 NAME = "user_activity"
 STREAMS = (USERS, LISTENING, REWARDS, MARKET)
+SIFTED = {MARKET: (SharesBought.__name__,)}  # the rest are orders, by the thousand
 DELETED = "UserDeleted"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -128,6 +128,16 @@ class BusStore(BusLags):
         """See storage.outbox."""
         return await outbox.read_settled(self._pool, stream, str(after), limit)
 
+    async def newest_settled(self, stream: str) -> Position | None:
+        """See storage.outbox."""
+        return await outbox.newest_settled(self._pool, stream)
+
+    async def read_types(
+        self, stream: str, between: tuple[Position, Position], types: Sequence[str], limit: int
+    ) -> list[Event]:
+        """See storage.outbox."""
+        return await outbox.read_types(self._pool, stream, between, types, limit)
+
     async def has_after(self, stream: str, after: Position) -> bool:
         """See storage.outbox."""
         return await outbox.has_after(self._pool, stream, after)

@@ -48,6 +48,13 @@ READ_SETTLED = f"""
 select {_COLUMNS} from bus.outbox
 where stream = $1 and (xid, id) > ($2, $3) and {_SETTLED}
 order by xid, id limit $4"""  # noqa: S608 - constants
+NEWEST_SETTLED = f"""
+select xid, id from bus.outbox where stream = $1 and {_SETTLED}
+order by xid desc, id desc limit 1"""  # noqa: S608 - constants
+READ_TYPES = f"""
+select {_COLUMNS} from bus.outbox
+where stream = $1 and (xid, id) > ($2, $3) and (xid, id) <= ($4, $5) and type = any($6::text[])
+order by xid, id limit $7"""  # noqa: S608 - constants
 READ_CHANNELS = f"""
 select {_COLUMNS} from bus.outbox
 where channels && $1::text[] and xid >= $2 and (xid, id) > ($2, $3) and {_SETTLED}
@@ -105,6 +112,25 @@ async def read_settled(
     """The stream's next settled events after a position (`""`: from the first), in order."""
     after = parse_position(after_position)
     rows = await connection.fetch(READ_SETTLED, stream, *after, min(limit, MAX_READ))
+    return [event_of(tuple(row)) for row in rows]
+
+
+async def newest_settled(connection: Connection | Pool, stream: str) -> Position | None:
+    """The stream's last settled position; None if it has no events."""
+    row = await connection.fetchrow(NEWEST_SETTLED, stream)
+    return Position(*row) if row else None
+
+
+async def read_types(
+    connection: Connection | Pool,
+    stream: str,
+    between: tuple[Position, Position],
+    types: Sequence[str],
+    limit: int,
+) -> list[Event]:
+    """The stream's events of some types above a position, up to a settled one, in order."""
+    after, up_to = between
+    rows = await connection.fetch(READ_TYPES, stream, *after, *up_to, list(types), limit)
     return [event_of(tuple(row)) for row in rows]
 
 

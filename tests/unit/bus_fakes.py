@@ -67,6 +67,17 @@ class FakeStore:
     async def read_settled(self, stream: str, after: Position, limit: int) -> list[Event]:
         return [e for e in self.events if parse_position(e.position) > after][:limit]
 
+    async def newest_settled(self, stream: str) -> Position | None:
+        return parse_position(self.events[-1].position) if self.events else None
+
+    async def read_types(
+        self, stream: str, between: tuple[Position, Position], types: Sequence[str], limit: int
+    ) -> list[Event]:
+        after, up_to = between
+        found = await self.read_settled(stream, after, len(self.events))
+        found = [e for e in found if parse_position(e.position) <= up_to and e.type in types]
+        return found[:limit]
+
     async def has_after(self, stream: str, after: Position) -> bool:
         return bool(await self.read_settled(stream, after, 1))
 

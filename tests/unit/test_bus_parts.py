@@ -18,6 +18,7 @@ from bus.limits import Limits
 from bus.metrics import BusMetrics
 from bus.relay import Relay
 from bus.retry import Backoff, is_transient
+from bus.sifter import Sifter
 from bus.stream_redis import to_entries, to_entry
 from bus.wiring import Wiring
 from bus.worker import ForeignHistoryError, Worker
@@ -137,34 +138,24 @@ async def test_a_group_younger_than_what_is_left_takes_what_there_is() -> None:
     assert store.effects == ["5"]
 
 
-class Gathering(Recorder):
-    """It may be late."""
-
-    gather_s = 0.2
-
-
-@pytest.mark.parametrize(
-    ("handler", "count", "pauses"),
-    [(Recorder(), 1, []), (Gathering(), 1, [0.2]), (Gathering(), 2, []), (Gathering(), 0, [])],
-)
-async def test_a_handler_may_let_events_gather(
-    handler: Recorder, count: int, pauses: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless a batch is full, or there was nothing."""
-    store, broker, slept = FakeStore(), FakeBroker(), list[float]()
+async def test_a_handler_that_wants_few_gets_those_and_its_group_moves_on() -> None:
+    """Looks are bounded like batches; what is no concern of it is passed by."""
+    store, broker = FakeStore(), FakeBroker()
     await store.register("g", "s", START, 0)
-    for n in range(1, count + 1):
-        store.add(event(str(n), f"{n}-1"))
-    await broker.publish("s", START, store.events)
-    consumer = Consumer("c", handler, "s", wiring(store, broker, Limits(handle_batch=2)))
-    await consumer.load()
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr("bus.consumer.asyncio.sleep", sleep)
-    await consumer.turn()
-    assert [pause for pause in slept if pause] == pauses
+    limits = Limits(handle_batch=2, sift_s=0)
+    sifter = Sifter("c", Recorder(), "s", ("Wanted",), wiring(store, broker, limits))
+    await sifter.load()
+    await sifter.turn()
+    assert store.positions[("g", "s")] == START
+    for n in range(1, 9):
+        kind = "Wanted" if n in {2, 3, 6} else "Other"
+        store.add(msgspec.structs.replace(event(str(n), f"{n}-1"), type=kind))
+    await sifter.turn()
+    assert (store.effects, store.positions[("g", "s")]) == (["2", "3"], Position(3, 1))
+    await sifter.turn()
+    assert (store.effects, store.positions[("g", "s")]) == (["2", "3", "6"], Position(8, 1))
+    await sifter.turn()
+    assert store.effects == ["2", "3", "6"]
 
 
 class Unreachable(FakeStore):
