@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,11 @@ class EntityHandle(Protocol):
 
     async def ask(self, entity_id: str, command: Any, *, key: bytes, timeout_ms: int = ...) -> Any:
         """The answer of the entity's owner. Raises messages.errors.*"""
+
+    def ask_soon(
+        self, entity_id: str, command: Any, *, key: bytes, told: Callable[[Any], None]
+    ) -> asyncio.Future[Any]:
+        """Have `told` called with the answer, or with the error instead. Raises Overloaded."""
 
     async def ask_all(self, entity_id: str, commands: Sequence[tuple[Any, bytes]]) -> list[Any]:
         """The answers to several commands, each with its key; the error where there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -22,7 +23,18 @@ from api.realtime.machine import (
     Send,
     State,
 )
-from api.realtime.protocol import Bye, Call, CloseCode, Encoding, Ping, Pong, ServerMessage, encode
+from api.realtime.protocol import (
+    Bye,
+    Call,
+    CloseCode,
+    Encoding,
+    ErrorMessage,
+    Ping,
+    Pong,
+    Result,
+    ServerMessage,
+    encode,
+)
 from api.realtime.session import ClientSession, ConnectionState
 from api.realtime.subscriber import Subscriber
 
@@ -92,7 +104,7 @@ class Connection:
             self.send,
             self._too_slow,
         )
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Future[Any]] = set()
         self._closed_with = 0
 
     # --- from the transport ---------------------------------------------------------------------
@@ -162,7 +174,7 @@ class Connection:
         self._closed_with = int(code)
         self._outlet.close(int(code), reason)
 
-    def calls(self) -> set[asyncio.Task[None]]:
+    def calls(self) -> set[asyncio.Future[Any]]:
         """The calls under way."""
         return self._calls
 
@@ -188,9 +200,7 @@ class Connection:
 
     def _perform(self, action: Action, encoding: Encoding) -> None:
         if isinstance(action, Invoke):  # by far the most
-            task = asyncio.create_task(self._answer(action.call, encoding))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._invoke(action.call, encoding)
             return
         hub = self._door.hub
         match action:
@@ -217,14 +227,17 @@ class Connection:
         self._state.subject, self._state.client = machine.subject, machine.client
         self._subscriber.form = form_of(machine.encoding, framed=self._outlet.framed)
 
-    async def _answer(self, call: Call, encoding: Encoding) -> None:
+    def _invoke(self, call: Call, encoding: Encoding) -> None:
         session = ClientSession(
-            self._state,
-            call_id=call.id,
-            operation=call.op,
-            client_key=call.key,
+            self._state, call_id=call.id, operation=call.op, client_key=call.key
         )
-        message = await self._door.operations.run(session, call, encoding)
+        tell = partial(self._answer, call)
+        under_way = self._door.operations.start(session, call, encoding, tell)
+        if under_way is not None:
+            self._calls.add(under_way)
+            under_way.add_done_callback(self._calls.discard)
+
+    def _answer(self, call: Call, message: Result | ErrorMessage) -> None:
         self.machine.call_done(call.id)
         try:
             self.send(message)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from api.inputs import MAX_INTEGER
-from api.realtime.operations import Handler, Operations
+from api.realtime.operations import Asks, Operations, Question
 from api.realtime.session import ClientSession
 from api.services import EntityHandle
 from domain.access import Permission
@@ -86,24 +86,30 @@ class MarketOperations:
 
     def register(self, operations: Operations) -> None:
         """Add them to the realtime door's registry."""
-        by_name: dict[str, tuple[Handler, type[msgspec.Struct]]] = {
+        by_name: dict[str, tuple[Asks, type[msgspec.Struct]]] = {
             "place": (self.place, PlaceParams),
             "cancel": (self.cancel, CancelParams),
             "replace": (self.replace, ReplaceParams),
         }
-        for name, (handler, params) in by_name.items():
-            operations.register(
+        for name, (asks, params) in by_name.items():
+            operations.register_asking(
                 f"market.{name}",
-                handler,
+                self._handle,
+                asks,
                 params,
                 permission=Permission.TRADE,
                 result_type=OrderView,
             )
-        operations.register(
-            "market.depth", self.depth, DepthParams, permission=None, result_type=BookView
+        operations.register_asking(
+            "market.depth",
+            self._handle,
+            self.depth,
+            DepthParams,
+            permission=None,
+            result_type=BookView,
         )
 
-    async def place(self, session: ClientSession, params: PlaceParams) -> OrderView:
+    def place(self, session: ClientSession, params: PlaceParams) -> Question:
         """Place an order; what became of it at once."""
         user_id, key = session.require_subject().user_id, session.key()
         command = PlaceOrder(
@@ -119,14 +125,14 @@ class MarketOperations:
             params.expires_at_ms,
             params.self_trade,
         )
-        return await self._order(params.issue_id, command, key)
+        return _question(params.issue_id, command, key)
 
-    async def cancel(self, session: ClientSession, params: CancelParams) -> OrderView:
+    def cancel(self, session: ClientSession, params: CancelParams) -> Question:
         """Take an order out of the book."""
         command = CancelOrder(session.require_subject().user_id, params.order_id)
-        return await self._order(params.issue_id, command, session.key())
+        return _question(params.issue_id, command, session.key())
 
-    async def replace(self, session: ClientSession, params: ReplaceParams) -> OrderView:
+    def replace(self, session: ClientSession, params: ReplaceParams) -> Question:
         """Give an order another size or price."""
         user_id, key = session.require_subject().user_id, session.key()
         command = ReplaceOrder(
@@ -138,22 +144,14 @@ class MarketOperations:
             params.post_only,
             params.self_trade,
         )
-        return await self._order(params.issue_id, command, key)
+        return _question(params.issue_id, command, key)
 
-    async def depth(self, session: ClientSession, params: DepthParams) -> BookView:
+    def depth(self, session: ClientSession, params: DepthParams) -> Question:
         """The book as it stands, with the number of its last change."""
-        answer = await self._ask(params.issue_id, GetBook(params.levels), session.key())
-        assert isinstance(answer, BookView), "a book is answered with a book"
-        return answer
+        return _question(params.issue_id, GetBook(params.levels), session.key())
 
-    async def _order(
-        self, issue_id: str, command: PlaceOrder | CancelOrder | ReplaceOrder, key: bytes
-    ) -> OrderView:
-        answer = await self._ask(issue_id, command, key)
-        assert isinstance(answer, OrderView), "an order is answered with an order"
-        return answer
 
-    async def _ask(self, issue_id: str, command: Any, key: bytes) -> Any:
-        if not is_id(issue_id):
-            raise BookNotFound
-        return await self._handle.ask(issue_id, command, key=key)
+def _question(issue_id: str, command: Any, key: bytes) -> Question:
+    if not is_id(issue_id):
+        raise BookNotFound
+    return Question(issue_id, command, key)

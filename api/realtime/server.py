@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -225,7 +225,7 @@ class RealtimeServer:
             for connection in list(self._slices[self._next_slice]):
                 connection.tick()
 
-    async def _finish(self, tasks: set[asyncio.Task[None]]) -> None:
+    async def _finish(self, tasks: Iterable[asyncio.Future[Any]]) -> None:
         """Give tasks a little time, then end them."""
         pending = set(tasks)
         if pending:
