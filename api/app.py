@@ -163,10 +163,11 @@ def _routes(version: str) -> FastAPI:
     problems.install(app)
     access = route_access()
     for context in CONTEXTS:
+        router = guard(context.router)
         if context in OWN:
-            app.router.routes.extend(context.router.routes)
+            app.router.routes.extend(router.routes)
         else:
-            app.include_router(guard(context.router))
+            app.include_router(router)
     document: dict[str, Any] = {}
 
     def cached() -> dict[str, Any]:

@@ -29,7 +29,7 @@ class FastRoute(APIRoute):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        asked = self.dependant
+        self._call, asked = self.endpoint, self.dependant
         returns = get_type_hints(self.endpoint).get("return")
         self._is_fast = returns is Response and not (asked.query_params or asked.cookie_params)
         self._dependencies = [(d.name or "", cast(Dependency, d.call)) for d in asked.dependencies]
@@ -55,7 +55,7 @@ class FastRoute(APIRoute):
             again = receive if self._body is None else _replay(body, receive)
             await super().handle(scope, again, send)
             return
-        response: Response = await self.endpoint(**solved, **values)
+        response: Response = await self._call(**solved, **values)
         await response(scope, receive, send)
 
     def _read(self, scope: Scope, body: bytes) -> dict[str, Any] | None:
