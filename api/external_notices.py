@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from api.auth import public
 from api.external_accounts import unlinked
 from api.openapi import problems
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
 from domain.users_external import check_unlink
 from integrations.oidc import Notice, digest
 from integrations.oidc_client import NOTICE_MAX_AGE_S
@@ -33,13 +33,23 @@ class AppleNotice(BaseModel):
     payload: str = Field(max_length=16_384, description="A JWT that Apple signed.")
 
 
-@router.post("/apple/notices", status_code=204, responses=problems(403, 404))
+class NoticeTaken(BaseModel):
+    """Apple sends a notice again until it sees a 200."""
+
+    taken: bool
+
+
+@router.post("/apple/notices", responses=problems(403, 404))
 @public
-async def receive_apple_notice(body: AppleNotice, services: ServicesDep) -> None:
+async def receive_apple_notice(body: AppleNotice, services: ServicesDep) -> NoticeTaken:
     """Take a notice of Apple's. One that we have seen, or need not act on, changes nothing."""
     notice = await services.external.provider(Provider.APPLE).read_notice(body.payload)
-    if notice.kind not in GONE:
-        return
+    if notice.kind in GONE:
+        await _leave(services, notice)
+    return NoticeTaken(taken=True)
+
+
+async def _leave(services: Services, notice: Notice) -> None:
     at_ms = services.clock()
     known = await storage.find(services.pool, Provider.APPLE, notice.subject)
     if known is None:

@@ -12,6 +12,7 @@ import asyncpg
 from demo.client import Letters
 from demo.load import load
 from demo.player import Tell
+from demo.sign_in import sign_in_with_google
 from demo.story import Outcome, tell_story
 from deployments.launcher.server import write_whole
 from deployments.runner import DEMO_FILE
@@ -59,4 +60,5 @@ async def run_story(places: Mapping[str, str], tell: Tell, seconds: float | None
         tell(f"{username} is a VIP now: {POLICY.vip_points} points")
 
     base_url, letters_url = places["address"], places["letters_url"]
+    await sign_in_with_google(base_url, tell)
     return await tell_story(base_url, letters_url, tell, seconds=seconds, honour=honour)

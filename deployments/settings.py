@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     google_issuer: str = google.ISSUER
     apple_client_id: str = ""
     apple_team_id: str = ""
+    # The primary App ID that the services id belongs to, if Apple sends notices to that.
+    apple_app_id: str = ""
     apple_key_id: str = ""
     # The content of Apple's .p8 file.
     apple_private_key: str = Field("", repr=False)

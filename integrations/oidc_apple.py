@@ -33,8 +33,14 @@ class ClientKey(msgspec.Struct, frozen=True):
         return f"ClientKey({self.team_id}, {self.key_id})"
 
 
-def apple(client_id: str, key: ClientKey, redirect_uri: str, issuer: str = ISSUER) -> Dialect:
-    """Apple, with the services id that is registered there. Raises ValueError of a wrong key."""
+def apple(
+    client_id: str, key: ClientKey, redirect_uri: str, issuer: str = ISSUER, app_id: str = ""
+) -> Dialect:
+    """Apple, with the services id that is registered there. Raises ValueError of a wrong key.
+
+    app_id: the primary App ID that the services id is grouped with. Notices are registered with
+    that one, and may be to it.
+    """
     private = load_pem_private_key(key.pem.encode(), password=None)
     if not isinstance(private, EllipticCurvePrivateKey) or not isinstance(private.curve, SECP256R1):
         raise ValueError("Apple's keys are on P-256")  # noqa: TRY004 - the setting is wrong
@@ -62,6 +68,7 @@ def apple(client_id: str, key: ClientKey, redirect_uri: str, issuer: str = ISSUE
         client_secret=client_secret,
         email=email_of,
         notice=notice_of,
+        notice_audiences=(app_id,) if app_id else (),
     )
 
 

@@ -37,6 +37,7 @@ class Dialect:
     that does not promise PKCE; otherwise it is used where it is promised (RFC 9700, 2.1.1; the
     nonce protects the code in both).  email: of claims: the address, whether it is verified,
     whether the provider has authority over it.  notice: of a notice's claims: kind and subject.
+    notice_audiences: whom a notice may be to beside the client.
     """
 
     provider: Provider
@@ -49,6 +50,7 @@ class Dialect:
     client_secret: Callable[[int], str] = field(repr=False)
     email: Callable[[Mapping[str, Any]], tuple[str | None, bool, bool]]
     notice: Callable[[Mapping[str, Any]], tuple[str, str]] | None = None
+    notice_audiences: tuple[str, ...] = ()
 
 
 class OidcClient:
@@ -118,11 +120,8 @@ class OidcClient:
             raise ProviderAnswerRefused("this provider sends no notices")
         key = await self._published.key(oidc_tokens.key_id_of(token))
         claims = oidc_tokens.verified_claims(token, key)
-        oidc_tokens.check_issued_to(claims, d.issuer, d.client_id)
-        oidc_tokens.check_issued_at(claims, self._clock() // 1_000, NOTICE_MAX_AGE_S)
-        notice_id = claims.get("jti")
-        if not isinstance(notice_id, str):
-            raise ProviderAnswerRefused("a notice without an id")
+        audiences, now_s = (d.client_id, *d.notice_audiences), self._clock() // 1_000
+        notice_id = oidc_tokens.check_notice(claims, d.issuer, audiences, now_s, NOTICE_MAX_AGE_S)
         kind, subject = d.notice(claims)
         return Notice(notice_id, kind, subject)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -66,20 +67,37 @@ def verified_claims(token: str, key: RSAKey) -> dict[str, Any]:
         raise ProviderAnswerRefused("a signature that does not hold") from error
 
 
+def check_notice(
+    claims: dict[str, Any], issuer: str, audiences: Collection[str], now_s: int, max_age_s: int
+) -> str:
+    """The id of a notice to one of `audiences`. Raises ProviderAnswerRefused."""
+    if claims.get("iss") != issuer:
+        raise ProviderAnswerRefused("another issuer")
+    audience = claims.get("aud")
+    if not isinstance(audience, str) or audience not in audiences:
+        raise ProviderAnswerRefused("another audience")
+    if "exp" in claims and _moment(claims, "exp") <= now_s - LEEWAY_S:
+        raise ProviderAnswerRefused("expired")
+    _check_issued_at(claims, now_s, max_age_s)
+    notice_id = claims.get("jti")
+    if not isinstance(notice_id, str):
+        raise ProviderAnswerRefused("a notice without an id")
+    return notice_id
+
+
 def check_id_token(claims: dict[str, Any], expected: Expected) -> str:
     """The subject. Raises ProviderAnswerRefused with the first thing that is wrong."""
-    check_issued_to(claims, expected.issuer, expected.client_id)
+    _check_issued_to(claims, expected.issuer, expected.client_id)
     _check_times(claims, expected.now_s)
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not _are_same(nonce, expected.nonce):
         raise ProviderAnswerRefused("another sign-in's nonce")
     if "at_hash" in claims:
         _check_access_token(claims["at_hash"], expected.access_token)
-    return subject_of(claims)
+    return _subject_of(claims)
 
 
-def check_issued_to(claims: dict[str, Any], issuer: str, client_id: str) -> None:
-    """By this issuer, to us and to nobody else beside us."""
+def _check_issued_to(claims: dict[str, Any], issuer: str, client_id: str) -> None:
     if claims.get("iss") != issuer:
         raise ProviderAnswerRefused("another issuer")
     if claims.get("aud") not in (client_id, [client_id]):
@@ -88,15 +106,13 @@ def check_issued_to(claims: dict[str, Any], issuer: str, client_id: str) -> None
         raise ProviderAnswerRefused("another party")
 
 
-def check_issued_at(claims: dict[str, Any], now_s: int, max_age_s: int) -> None:
-    """Not in the future, and lately."""
+def _check_issued_at(claims: dict[str, Any], now_s: int, max_age_s: int) -> None:
     issued_s = _moment(claims, "iat")
     if not now_s - max_age_s - LEEWAY_S <= issued_s <= now_s + LEEWAY_S:
         raise ProviderAnswerRefused("issued at another time")
 
 
-def subject_of(claims: dict[str, Any]) -> str:
-    """Who it is about."""
+def _subject_of(claims: dict[str, Any]) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject.isascii() or not subject.isprintable():
         raise ProviderAnswerRefused("no subject")
@@ -110,7 +126,7 @@ def _check_times(claims: dict[str, Any], now_s: int) -> None:
         raise ProviderAnswerRefused("expired")
     if "nbf" in claims and _moment(claims, "nbf") > now_s + LEEWAY_S:
         raise ProviderAnswerRefused("not valid yet")
-    check_issued_at(claims, now_s, MAX_AGE_S)
+    _check_issued_at(claims, now_s, MAX_AGE_S)
 
 
 def _moment(claims: dict[str, Any], name: str) -> int:

@@ -43,6 +43,7 @@ def open_identity_providers(
                 ClientKey(s.apple_team_id, s.apple_key_id, s.apple_private_key),
                 callback_url(settings.where, Provider.APPLE),
                 s.apple_issuer,
+                s.apple_app_id,
             )
         )
     return {

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from deployments.composition.identity import callback_url, open_identity_providers
 from deployments.launcher.identity import EmbeddedIdentity
@@ -218,6 +220,38 @@ async def test_who_is_not_registered_is_told_so_by_the_provider(
     assert (await good[which].identify(made, answer["code"], answer)).subject == MIRA[which]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"iss": "OTHER"}, {"sub": "other"}, {"aud": "other"}, {"exp": 1}, {"exp": 2**34}],
+    ids=str,
+)
+async def test_the_stand_in_of_apple_reads_each_claim_of_a_secret(
+    identity_server: EmbeddedIdentity,
+    providers: Mapping[Provider, IdentityProvider],
+    client: httpx.AsyncClient,
+    change: dict[str, str | int],
+) -> None:
+    """Otherwise a client that is wrong would pass here and fail at Apple."""
+    settings, made = settings_of(identity_server), challenge()
+    answer = (await sign_in(identity_server, providers[Provider.APPLE], made, MIRA["apple"])).answer
+    now_s = now_ms() // 1_000
+    claims = {
+        "iss": settings.apple_team_id, "sub": settings.apple_client_id,
+        "aud": settings.apple_issuer, "iat": now_s, "exp": now_s + 300, **change,
+    }  # fmt: skip
+    key = ECKey.import_key(settings.apple_private_key)
+    form = {
+        "grant_type": "authorization_code",
+        "code": answer["code"],
+        "redirect_uri": callback_url(WHERE, Provider.APPLE),
+        "client_id": settings.apple_client_id,
+        "client_secret": jwt.encode({"alg": "ES256", "kid": settings.apple_key_id}, claims, key),
+    }
+    exchanged = await client.post(f"{settings.apple_issuer}/token", data=form)
+    assert exchanged.status_code == (401 if change else 200), exchanged.text
+    assert exchanged.json().get("error") == ("invalid_client" if change else None)
+
+
 async def test_an_old_client_secret_is_none(
     identity_server: EmbeddedIdentity, client: httpx.AsyncClient
 ) -> None:
@@ -244,19 +278,27 @@ async def test_a_token_of_another_moment_is_refused(
 
 
 async def test_apples_notices_are_read_and_only_apples(
-    identity_server: EmbeddedIdentity, providers: Mapping[Provider, IdentityProvider]
+    identity_server: EmbeddedIdentity,
+    providers: Mapping[Provider, IdentityProvider],
+    client: httpx.AsyncClient,
 ) -> None:
     event = {"type": "consent-revoked", "sub": MIRA["apple"]}
     async with httpx.AsyncClient(trust_env=False) as control:
         url = f"{identity_server.url}/control"
         token = (await control.post(f"{url}/apple/notice", json=event)).text
         googles = (await control.post(f"{url}/google/notice", json=event)).text
+        to_app = {**event, "aud": "app.of.ours"}
+        elsewhere = (await control.post(f"{url}/apple/notice", json=to_app)).text
         shapeless = (await control.post(f"{url}/apple/notice", json={"type": 7})).text
     apple = providers[Provider.APPLE]
     notice = await apple.read_notice(token)
     assert (notice.kind, notice.subject) == ("consent-revoked", MIRA["apple"])
-    for bad in (googles, shapeless, token[:-6] + "AAAAAA", "", "a.b.c"):
+    for bad in (googles, shapeless, elsewhere, token[:-6] + "AAAAAA", "", "a.b.c"):
         with pytest.raises(ProviderAnswerRefused):
             await apple.read_notice(bad)
     with pytest.raises(ProviderAnswerRefused):
         await providers[Provider.GOOGLE].read_notice(googles)
+    settings = settings_of(identity_server).model_copy(update={"apple_app_id": "app.of.ours"})
+    grouped = open_identity_providers(settings, client, now_ms)[Provider.APPLE]
+    for good in (token, elsewhere):
+        assert (await grouped.read_notice(good)).subject == MIRA["apple"]

@@ -15,7 +15,9 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from benchmarks.node import missing
+from demo.sign_in import sign_in_with_google
 from demo.story import MUSIC, tell_story
+from deployments.launcher.identity import why_missing
 from tests.running_system import IN_ORDER, Running, run_system
 
 PROVER = Path(__file__).resolve().parents[2] / "web" / "prover"
@@ -77,6 +79,17 @@ def test_a_listen_on_real_music_is_proved_and_rewarded(running: Running) -> None
     assert sum(royalties) > 0
     verified = running.operator("verify")
     assert (verified.returncode, verified.stdout) == (0, IN_ORDER)
+
+
+def test_a_person_signs_in_with_the_stand_in_of_google(running: Running) -> None:
+    if why := why_missing():
+        pytest.skip(f"no stand-in of Google and Apple: {why}")
+    running.wait_ready()
+    told: list[str] = []
+    first = asyncio.run(sign_in_with_google(running.url, told.append))
+    assert first is not None, told
+    assert asyncio.run(sign_in_with_google(running.url, told.append)) == first
+    assert len(told) == 2
 
 
 def test_a_session_survives_its_killed_owner_between_beats(running: Running) -> None:

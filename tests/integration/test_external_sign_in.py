@@ -232,6 +232,9 @@ async def test_the_state_is_the_providers_own(person: Person) -> None:
     assert_problem(await person.bring(Returned("GET", str(url))), 422, "external-sign-in-invalid")
     assert "code" in told(await person.bring(answer))
     assert "code" in told(await person.bring(posted))
+    native = await person.go("google", await person.begin("google", client="native"))
+    crossed = Returned("POST", "http://api.test/api/v1/oauth/apple/callback", native.answer)
+    assert_problem(await person.bring(crossed), 422, "external-sign-in-invalid")
 
 
 async def test_an_answer_of_another_issuer_is_refused(person: Person) -> None:

@@ -157,6 +157,18 @@ def test_a_forged_token_is_refused(name: str) -> None:
         take(FORGED[name])
 
 
+HEADERS = (
+    *("none", "None", "no alg", "no kid", "kid of another type", "public key as a secret"),
+    *("another algorithm", "access token", "logout token", "critical", "header that is a list"),
+)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_we_would_not_have_written_is_refused_by_itself(name: str) -> None:
+    with pytest.raises(ProviderAnswerRefused):
+        oidc_tokens.key_id_of(FORGED[name])
+
+
 TOKEN = signed(good())
 
 

@@ -122,3 +122,32 @@ def test_a_folder_of_test_keys_adds_versions_and_replaces_none(tmp_path: Path) -
     (folder / "pins.json").write_text(pins, "utf-8")
     with pytest.raises(ArtifactError, match="pinned twice"):
         proof_keys.read_keys(settings)
+
+
+GOOGLE = {"google_client_id": "id", "google_client_secret": "secret"}
+APPLE = {
+    "apple_client_id": "id",
+    "apple_team_id": "team",
+    "apple_key_id": "key",
+    "apple_private_key": "k3xq-unguessed",
+}
+
+
+def test_a_registration_at_a_provider_is_whole() -> None:
+    settings = Settings(**GOOGLE, **APPLE)  # type: ignore[arg-type]
+    assert "unguessed" not in repr(settings)
+    for whole in (GOOGLE, APPLE):
+        for missing in whole:
+            rest = {name: value for name, value in whole.items() if name != missing}
+            with pytest.raises(ValidationError, match=f"VIBESTREAM_{missing.upper()}"):
+                Settings(**rest)  # type: ignore[arg-type]
+
+
+def test_a_provider_is_asked_by_tls() -> None:
+    local = {"google_issuer": "http://127.0.0.1:4000/google"}
+    Settings(**GOOGLE, **local)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="VIBESTREAM_APPLE_ISSUER"):
+        Settings(apple_issuer="http://apple.example")
+    servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
+    with pytest.raises(ValidationError, match="VIBESTREAM_GOOGLE_ISSUER"):
+        Settings(environment="production", **servers, **MAIL, **local)  # type: ignore[arg-type]

@@ -40,13 +40,13 @@ export class IdentityProvider {
   }
 
   /** A notice to the client in Apple's form: a JWT whose claim `events` is JSON text. */
-  async notice(event) {
-    const { client_id } = this.dialect.client;
+  async notice({ aud = this.dialect.client.client_id, ...event }) {
     return new SignJWT({ events: JSON.stringify({ event_time: Date.now(), ...event }) })
       .setProtectedHeader({ alg: 'RS256', kid: this.#keys[0].kid })
       .setIssuer(this.issuer)
-      .setAudience(client_id)
+      .setAudience(aud)
       .setIssuedAt()
+      .setExpirationTime('1d')
       .setJti(randomUUID())
       .sign(await importJWK(this.#keys[0], 'RS256'));
   }
