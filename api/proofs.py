@@ -15,6 +15,7 @@ from api.services import Services
 from domain import users_factors as domain
 from domain.users import normal_password
 from integrations import one_time_passwords
+from messages.errors import Overloaded
 from messages.users import WrongCredentials
 from messages.users_factors import (
     GuessesUsedUp,
@@ -42,7 +43,12 @@ async def check_password(services: Services, user_id: str, password: str) -> Non
         # Wrong until it is known to be right: many guesses at once are no way around the limit.
         failures = await storage.add_failure(connection, user_id, method, at_ms)
     stored = await storage.get_password_hash(services.pool, user_id)
-    if await services.passwords.verify(stored, normal_password(password)):
+    try:
+        right = await services.passwords.verify(stored, normal_password(password))
+    except Overloaded:
+        await _take_back(services, user_id, method)
+        raise
+    if right:
         await storage.forgive_failures(services.pool, user_id, method)
         return
     async with services.pool.acquire() as connection, connection.transaction():
@@ -106,6 +112,12 @@ async def _allow(connection: Connection, user_id: str, method: Method, at_ms: in
     heard_from_ms = domain.may_guess_at(failures, last_at_ms)
     if at_ms < heard_from_ms:
         raise GuessesUsedUp(retry_after_ms=heard_from_ms - at_ms)
+
+
+async def _take_back(services: Services, user_id: str, method: Method) -> None:
+    async with services.pool.acquire() as connection, connection.transaction():
+        await users_events.lock(connection, user_id)
+        await storage.take_back_failure(connection, user_id, method)
 
 
 async def _tell_of_guessing(

@@ -50,6 +50,11 @@ values ($1, $2, 1, $3)
 on conflict (user_id, method) do update
 set failures = f.failures + 1, last_at_ms = excluded.last_at_ms
 returning failures"""
+_TAKE_BACK = """
+update users.factor_failures set failures = failures - 1
+where user_id = $1 and method = $2 and failures > 1"""
+_FORGET_LAST = """
+delete from users.factor_failures where user_id = $1 and method = $2 and failures <= 1"""
 _FORGIVE = "delete from users.factor_failures where user_id = $1 and method = $2"
 _ERASE = tuple(
     f"delete from users.{table} where user_id = $1"  # noqa: S608 - constants
@@ -139,6 +144,12 @@ async def add_failure(connection: Connection, user_id: str, method: str, at_ms: 
     """Count a wrong guess; how many there are in a row now."""
     count: int = await connection.fetchval(_FAILED, user_id, method, at_ms)
     return count
+
+
+async def take_back_failure(connection: Connection, user_id: str, method: str) -> None:
+    """What was counted was no guess: nothing was decided. For a locked user."""
+    await connection.execute(_FORGET_LAST, user_id, method)
+    await connection.execute(_TAKE_BACK, user_id, method)
 
 
 async def forgive_failures(connection: Connection | Pool, user_id: str, method: str) -> None:
