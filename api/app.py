@@ -9,6 +9,8 @@ from fastapi import FastAPI
 
 from api import (
     api_keys,
+    artist_requests,
+    artists,
     audit,
     claims,
     discovery,
@@ -93,6 +95,7 @@ CONTEXTS = (
     users_people,
     users_follows,
     users_sessions,
+    artists,
     music,
     listening,
     rewards,
@@ -108,6 +111,7 @@ CONTEXTS = (
     treasury,
     reports,
     moderation,
+    artist_requests,
     audit,
     users_admin,
     users_analytics,

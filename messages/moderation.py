@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from messages.artists import RequestKind
 from messages.errors import Conflict, Forbidden, Invalid, Limited, NotFound, Unauthenticated
 
 
@@ -248,6 +249,17 @@ class AppealDecided(msgspec.Struct, frozen=True, tag=True):
     at_ms: int
 
 
+class ArtistRequestDecided(msgspec.Struct, frozen=True, tag=True):
+    """To its user, on the stream `users`: what a moderator decided of a request."""
+
+    user_id: str
+    request_id: str
+    artist_id: str
+    kind: RequestKind
+    approved: bool
+    at_ms: int
+
+
 ModerationEvent: TypeAlias = (
-    UserWarned | UserSuspended | UserReinstated | AppealFiled | AppealDecided
+    UserWarned | UserSuspended | UserReinstated | AppealFiled | AppealDecided | ArtistRequestDecided
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from messages.artists import ArtistEvent, RequestKind
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
@@ -33,6 +34,7 @@ FOLDER = Path(__file__).parent
 UNIONS = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
+    "music": [ArtistEvent],
     "payments": [PaymentEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
     "users": [
@@ -62,6 +64,7 @@ TYPED: dict[object, object] = {
     EndReason: EndReason.STALE,
     LockReason: LockReason.LEGAL,
     FollowKind: FollowKind.ARTIST,
+    RequestKind: RequestKind.CLAIM,
     Role: Role.MODERATOR,
     AppealDecision: AppealDecision.OVERTURN,
     SuspensionStatus: SuspensionStatus.LAPSED,
