@@ -29,6 +29,7 @@ from domain.rate_limits import LIMITS, changed
 from domain.users import EMAIL
 from integrations import oidc_apple as apple
 from integrations import oidc_google as google
+from integrations import passwords
 from integrations.mailer_smtp import check_url
 from integrations.oidc_metadata import is_safe
 from integrations.secret_stores import open_store
@@ -61,6 +62,10 @@ class Settings(BaseSettings):
     mail_from: str = "VibeStream <no-reply@vibestream.invalid>"
     # How people reach the platform; links in mail begin with it. Empty: the HTTP port here.
     public_url: str = ""
+    # Argon2id: the more the slower, for guessers and for sign-ins. The floor is OWASP's.
+    argon2_time_cost: int = Field(passwords.TIME_COST, ge=2, le=100)
+    argon2_memory_kib: int = Field(passwords.MEMORY_KIB, ge=19_456, le=4_194_304)
+    argon2_lanes: int = Field(passwords.LANES, ge=1, le=16)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65_535)
     realtime_port: int = Field(8001, ge=1, le=65_535)

@@ -24,6 +24,7 @@ QUEUE = 32
 # RFC 9106's second recommended option, with one lane: lanes only help where cores idle.
 TIME_COST = 3
 MEMORY_KIB = 64 * 1024
+LANES = 1
 RETRY_AFTER_MS = 2_000
 MAX_PASSWORD_CHARS = 1_024  # of a guess; what may be set is the domain's rule
 
@@ -38,8 +39,9 @@ class Passwords:
         queue: int = QUEUE,
         time_cost: int = TIME_COST,
         memory_kib: int = MEMORY_KIB,
+        lanes: int = LANES,
     ) -> None:
-        self._hasher = PasswordHasher(time_cost, memory_kib, parallelism=1)
+        self._hasher = PasswordHasher(time_cost, memory_kib, parallelism=lanes)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
         self._limit = workers + queue
         self._under_way = 0

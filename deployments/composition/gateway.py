@@ -77,7 +77,11 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         pool=pool,
         objects=objects,
         audio=ProcessInspector(),
-        passwords=Passwords(),
+        passwords=Passwords(
+            time_cost=settings.argon2_time_cost,
+            memory_kib=settings.argon2_memory_kib,
+            lanes=settings.argon2_lanes,
+        ),
         tokens=tokens,
         vault=load_vault(folder / "sealing"),
         relying_party=RelyingParty.of(settings.where),

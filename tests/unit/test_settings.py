@@ -88,6 +88,15 @@ def test_production_refuses_mail_that_gives_tokens_away(change: dict[str, str], 
     assert "unguessed" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "weak", [{"argon2_time_cost": 1}, {"argon2_memory_kib": 19_455}, {"argon2_lanes": 0}]
+)
+def test_hashing_has_a_floor(weak: dict[str, Any]) -> None:
+    assert Settings().argon2_memory_kib == 65_536
+    with pytest.raises(ValidationError, match=next(iter(weak))):
+        Settings(**weak)
+
+
 def test_links_lead_to_the_public_url() -> None:
     assert Settings().where == "http://127.0.0.1:8000"
     assert Settings(public_url="https://v.example/").where == "https://v.example"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain import users
 from domain.access import PERMISSIONS, Permission, permits
 from domain.users import register, role_of_artist, tier_of
-from domain.users_passwords import COMMON_WORDS, guesses_needed
+from domain.users_passwords import ASSESSED_CHARS, CONTEXT, guesses
 from messages.errors import Invalid
 from messages.listening import Tier
 from messages.users import BadEmail, BadPasswordLength, BadUsername, GuessablePassword, Role
@@ -71,11 +71,11 @@ def test_passwords_that_are_not(password: str) -> None:
 
 
 def test_the_users_own_name_makes_a_password_guessable() -> None:
-    assert users.check_password("zorblatt1234")
+    assert users.check_password("zorblattquu1234")
     with pytest.raises(GuessablePassword):
-        register(*changed(username="zorblatt", password="zorblatt1234"))
+        register(*changed(username="zorblattquu", password="zorblattquu1234"))
     with pytest.raises(GuessablePassword):
-        register(*changed(email="zorblatt@example.org", password="Zorblatt1234"))
+        register(*changed(email="zorblattquu@example.org", password="Zorblattquu1234"))
 
 
 @pytest.mark.parametrize("password", ["", "x" * 11, "é7" * 65])
@@ -90,16 +90,36 @@ def test_a_password_is_the_same_however_its_accents_are_typed() -> None:
     )
 
 
-@given(st.text(max_size=140))
-def test_guesses_are_never_more_than_characters(password: str) -> None:
-    assert guesses_needed(password) <= len(password.lower())
-    assert (guesses_needed(password) == 0) == (not password)
+@given(st.text(max_size=140), st.lists(st.text(max_size=40), max_size=3))
+def test_any_password_is_worth_at_least_a_guess(password: str, personal: list[str]) -> None:
+    assert guesses(password, tuple(personal)) >= 1
 
 
-@given(st.lists(st.sampled_from(sorted(COMMON_WORDS)), min_size=1, max_size=4))
-def test_up_to_four_common_words_are_at_most_as_many_guesses(words: list[str]) -> None:
-    # Greedy cutting may end a word late; that costs a guess or two, never hides a word.
-    assert guesses_needed("".join(words)) <= 3 * len(words)
+@given(st.lists(st.sampled_from(CONTEXT), min_size=1, max_size=2))
+def test_two_words_of_ours_are_guessed(words: list[str]) -> None:
+    assert guesses("".join(words)) < users.POLICY.min_password_guesses
+
+
+def test_a_strong_end_is_enough_and_length_alone_is_not() -> None:
+    strong = "plinth marmot 42 quilt"
+    assert users.check_password("a" * 40 + strong)
+    assert users.check_password(strong + "a" * 40)
+    for weak in ("a" * 128, "password" * 16, "0123456789" * 12):
+        with pytest.raises(GuessablePassword):
+            users.check_password(weak)
+
+
+def test_what_is_assessed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disguised letters take zxcvbn seconds at full length."""
+    assessed: list[int] = []
+
+    def spy(password: str, user_inputs: list[str]) -> dict[str, int]:
+        assessed.append(len(password))
+        return {"guesses": 1}
+
+    monkeypatch.setattr("domain.users_passwords.zxcvbn", spy)
+    guesses("4@8({[<36!1|0$5+7%2" * 6)
+    assert assessed == [ASSESSED_CHARS] * 2
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=140), st.text(max_size=30))
