@@ -14,6 +14,7 @@ from api.idempotency import KeyHeader, attempt, command_key, once
 from api.inputs import Input
 from api.openapi import problems
 from api.services import Services, ServicesDep
+from api.session_cookies import session_door
 from api.signing_in import SECOND_FACTOR, Method, Session, first_factor_passed, sign_in_answer
 from api.step_up import step_up_for
 from domain.users_external import check_link, check_unlink
@@ -78,6 +79,7 @@ class ExternalIdentities(BaseModel):
     status_code=201,
     response_model=Session,
     responses={**SECOND_FACTOR, **problems(403, 404, 409)},
+    dependencies=[Depends(session_door)],
 )
 @public
 async def complete_external_sign_in(

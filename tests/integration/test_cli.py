@@ -81,9 +81,9 @@ def test_a_running_systems_servers_are_found(database_url: str, tmp_path: Path) 
     with locked(tmp_path):
         early = _vibestream("verify", folder=tmp_path)
         assert (early.returncode, _one_line(early.stderr)) == (1, True)
-        (tmp_path / RUN_FILE).write_text(
-            json.dumps({"postgres_url": database_url, "address": "http://127.0.0.1:1"}), "utf-8"
-        )
+        nowhere = "http://127.0.0.1:1"
+        places = {"postgres_url": database_url, "address": nowhere, "letters_url": nowhere}
+        (tmp_path / RUN_FILE).write_text(json.dumps(places), "utf-8")
         found = _vibestream("verify", folder=tmp_path)
     assert (found.returncode, found.stdout) == (0, IN_ORDER)
 
