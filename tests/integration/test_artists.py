@@ -98,6 +98,8 @@ async def test_an_owner_edits_the_profile_and_nobody_else(desk: Desk) -> None:
     assert await told(desk, artist_id) == [("ArtistRegistered", 1), ("ArtistProfileUpdated", 2)]
     await artist(desk, "otto", "Otto")
     assert_problem(await desk.ask("otto", "PATCH", path, {"bio": "x"}), 403, "artist-not-yours")
+    badge = await desk.ask("otto", "POST", f"{path}/verifications", EVIDENCE)
+    assert_problem(badge, 403, "artist-not-yours")
     moderator = await desk.ask("mod-a", "PATCH", path, {"bio": "x"})
     assert_problem(moderator, 403, "permission-missing")
     assert_problem(await desk.ask("", "PATCH", path, {"bio": "x"}), 401, "unauthenticated")
