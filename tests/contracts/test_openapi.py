@@ -145,7 +145,10 @@ OWN = (
     "sessions",
     "external sign-in",
     "music",
+    "admin",
+    "analytics",
     "audit",
+    "moderation",
     "operations",
 )  # contexts that need no entity hosts
 ENDS = "endCurrentSession"  # after it nothing else would be let in
