@@ -76,13 +76,17 @@ BLANK_KEYS = """
 update users.api_keys set name = '', revoked_at_ms = coalesce(revoked_at_ms, $2)
 where user_id = $1"""
 BLANK_LISTENS = "update listening.sessions set device_id = '' where user_id = $1"
-BLANK_ARTIST = "update music.artists set name = '~' where user_id = $1 and songs = 0"
+BLANK_ARTIST = """
+update music.artists
+set name = case songs when 0 then '~' else name end, bio = null, avatar_url = null, links = '{}'
+where user_id = $1"""
 DISOWN_NAMES = "update users.retired_usernames set user_id = null where user_id = $1"
 FORGET: tuple[str, ...] = (
     "delete from users.identities where user_id = $1",
     "delete from users.mail_tokens where user_id = $1",
     "delete from users.registrations where user_id = $1",
     "delete from mail.outgoing where user_id = $1",
+    "delete from music.artist_requests where user_id = $1",
 )
 FORGET_ADDRESS: tuple[str, ...] = (
     "delete from mail.outgoing where recipient_key = lower($1)",

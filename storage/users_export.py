@@ -62,7 +62,13 @@ PARTS: Mapping[str, str] = {
         select day, kind, count, amount, points from users.activity where user_id = $1
         order by day, kind""",
     "stats": "select * from users.stats where user_id = $1",
-    "artist": "select artist_id, name, songs, created_at_ms from music.artists where user_id = $1",
+    "artist": """
+        select artist_id, name, bio, avatar_url, links, songs, created_at_ms, verified_at_ms
+        from music.artists where user_id = $1""",
+    "artist_requests": """
+        select request_id, artist_id, kind, evidence, links, status, at_ms, decided_at_ms,
+            explanation
+        from music.artist_requests where user_id = $1 order by at_ms, request_id""",
     "songs": """
         select s.song_id, s.title, s.duration_ms, s.codec, s.audio_bytes, s.published_at_ms
         from music.songs s join music.artists a using (artist_id) where a.user_id = $1
