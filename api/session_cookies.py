@@ -16,7 +16,7 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request
+from fastapi import Header, Request
 
 from api.edge import COOKIES
 from messages.users_sessions import CrossSiteRequest
@@ -83,9 +83,6 @@ async def session_door(
         check_same_origin(request)
     request.state.session_door = door
     return door
-
-
-SessionDoorDep = Annotated[SessionDoor, Depends(session_door)]
 
 
 def door_of(request: Request) -> SessionDoor | None:

@@ -73,8 +73,6 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 # Who may do to another's thing what its owner may: whoever has this permission instead.
 OVERRIDES: dict[Permission, Permission] = {
     Permission.ISSUE_SHARES: Permission.OPERATE_MARKET,
-    Permission.TRADE: Permission.OPERATE_MARKET,
-    Permission.DONATE_TO_POOL: Permission.FUND_POOL,
 }
 
 

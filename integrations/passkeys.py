@@ -29,7 +29,6 @@ from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AttestationFormat,
     AuthenticatorSelectionCriteria,
-    AuthenticatorTransport,
     PublicKeyCredentialDescriptor,
     ResidentKeyRequirement,
     UserVerificationRequirement,
@@ -40,7 +39,6 @@ from messages.users_factors import PasskeyRefused
 CHALLENGE_BYTES = 32
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 MAX_CREDENTIAL_ID_BYTES = 1_023  # WebAuthn 3, 7.1 step 25
-TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
 # What parsers and OpenSSL raise for bodies and keys that are none.
 MALFORMED = (
     WebAuthnException,

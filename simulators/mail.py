@@ -120,11 +120,6 @@ class MailServer:
         self._http = ThreadingHTTPServer((HOST, http_port), handler)
         self._http.daemon_threads = True
 
-    @property
-    def http_url(self) -> str:
-        """Where the letters are shown."""
-        return f"http://{HOST}:{self._http.server_port}"
-
     def start(self) -> None:
         """Answer from now on, in threads of its own."""
         self._smtp.start()

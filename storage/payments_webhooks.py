@@ -25,7 +25,6 @@ update payments.webhooks w set state = h.state, handled_at_ms = h.at_ms
 from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     as h (gateway, event_id, state, at_ms)
 where w.gateway = h.gateway and w.event_id = h.event_id"""
-OPEN = "select count(*) from payments.webhooks where state = 'taken'"
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -66,11 +65,6 @@ async def mark(
     rows = [(gateway.value, event_id, state.value, at_ms) for gateway, event_id, state in handled]
     if rows:
         await connection.execute(HANDLED, *map(list, zip(*rows, strict=True)))
-
-
-async def count_open(pool: Pool) -> int:
-    """How many webhooks nobody looked at yet."""
-    return int(await pool.fetchval(OPEN))
 
 
 def _told(one: Arrived) -> Event:

@@ -46,8 +46,6 @@ select (select since_ms from users.follows
            as followers"""
 FOLLOWING = """
 select coalesce((select following from users.follow_counts where kind = 'user' and id = $1), 0)"""
-COUNTS = """
-select coalesce((select followers from users.follow_counts where kind = $1 and id = $2), 0)"""
 LIST_FOLLOWERS = """
 select u.user_id::text as id, u.username as name, p.display_name, f.since_ms
 from users.follows f join users.users u on u.user_id = f.follower_id
@@ -123,11 +121,6 @@ async def state(
 async def count_following(connection: Connection, user_id: str) -> int:
     """How many users and artists a user follows."""
     return int(await connection.fetchval(FOLLOWING, user_id))
-
-
-async def count_followers(connection: Connection | Pool, kind: FollowKind, target_id: str) -> int:
-    """How many follow a user or an artist."""
-    return int(await connection.fetchval(COUNTS, kind, target_id))
 
 
 async def list_followers(

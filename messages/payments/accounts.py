@@ -32,8 +32,3 @@ def receivable(payment_id: str, currency: str) -> str:
 def orphaned(payment_id: str, currency: str) -> str:
     """What a provider took for an attempt that had been given up, until it is given back."""
     return account(_OUTSIDE, payment_id, "orphaned", currency)
-
-
-def payment_channel(payment_id: str) -> str:
-    """The name of the entity on the bus; people see their payments on their own channel."""
-    return f"payment:{payment_id}"

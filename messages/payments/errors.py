@@ -57,9 +57,3 @@ class CaptureTooLarge(Conflict):
     """More than what was authorised cannot be captured."""
 
     code = "capture-too-large"
-
-
-class UnknownCall(Conflict):
-    """The payment waits for no such call."""
-
-    code = "payment-call-unknown"
