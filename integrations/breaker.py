@@ -1,4 +1,8 @@
-"""A circuit breaker: a service that does not answer is left alone for a while."""
+"""A circuit breaker: a service that does not answer is left alone for a while.
+
+Closed, it lets every call through; after so many failures in a row it opens, and after a pause one
+call may try (M. Nygard, Release It!, 2007).
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,14 @@ class CircuitBreaker:
         self._failed = 0
         self._opens_at_s = 0.0
 
+    @property
+    def lets_through(self) -> bool:
+        """Whether a call may be tried now."""
+        return self._left_s() <= 0
+
     def check(self) -> None:
         """Before a call. Raises Unavailable while the breaker is open."""
-        if self._failed < self._limit:
-            return
-        left_s = self._opens_at_s - self._now_s()
+        left_s = self._left_s()
         if left_s > 0:
             raise Unavailable(retry_after_ms=max(1, round(left_s * 1_000)))
         self._opens_at_s = self._now_s() + self._pause_s  # the others wait for the one that tries
@@ -43,3 +50,6 @@ class CircuitBreaker:
         """It did not."""
         self._failed += 1
         self._opens_at_s = self._now_s() + self._pause_s
+
+    def _left_s(self) -> float:
+        return self._opens_at_s - self._now_s() if self._failed >= self._limit else 0.0

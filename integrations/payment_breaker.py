@@ -1,16 +1,16 @@
 """A circuit breaker around a provider: who does not answer is not asked to begin payments.
 
-Closed, it lets everything through. After so many failures in a row it opens: new payments are
-refused at once as certainly not sent, so that another provider can be asked; everything else still
-goes through, because what was begun has to be ended here. After a while one new payment is let
-through to see (M. Nygard, Release It!, 2007).
+While it is open, new payments are refused at once as certainly not sent, so that another provider
+can be asked; everything else still goes through, because what was begun has to be ended here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from integrations.breaker import CircuitBreaker
 from integrations.payment_gateway import Order, PaymentGateway, Return
+from messages.errors import Unavailable
 from messages.payments.gateways import CallNotSent, CallOutcomeUnknown, GatewayName, Snapshot
 from messages.payments.webhooks import WebhookEvent
 
@@ -30,10 +30,7 @@ class Breaker:
         pause_ms: int = PAUSE_MS,
     ) -> None:
         self._gateway = gateway
-        self._clock_ms = clock_ms
-        self._most, self._pause_ms = failures, pause_ms
-        self._failed = 0
-        self._opened_ms = 0
+        self._circuit = CircuitBreaker(failures, pause_ms / 1_000, lambda: clock_ms() / 1_000)
 
     @property
     def name(self) -> GatewayName:
@@ -43,15 +40,14 @@ class Breaker:
     @property
     def healthy(self) -> bool:
         """Whether it answered lately, or was left alone long enough to be tried again."""
-        if self._failed < self._most:
-            return True
-        return self._clock_ms() - self._opened_ms >= self._pause_ms
+        return self._circuit.lets_through
 
     async def create(self, order: Order, key: str) -> Snapshot:
         """As the provider, or CallNotSent while the circuit is open."""
-        if not self.healthy:
-            raise CallNotSent(reason="circuit-open")
-        self._opened_ms = self._clock_ms()  # one at a time while it is tried again
+        try:
+            self._circuit.check()
+        except Unavailable:
+            raise CallNotSent(reason="circuit-open") from None
         return await self._watch(self._gateway.create(order, key))
 
     async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
@@ -84,11 +80,10 @@ class Breaker:
         try:
             found = await call
         except (CallNotSent, CallOutcomeUnknown):
-            self._failed += 1
-            self._opened_ms = self._clock_ms()
+            self._circuit.failed()
             raise
         except Exception:
-            self._failed = 0  # a refusal is an answer
+            self._circuit.succeeded()  # a refusal is an answer
             raise
-        self._failed = 0
+        self._circuit.succeeded()
         return found
