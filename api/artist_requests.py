@@ -15,7 +15,7 @@ from api.auth import Moderator
 from api.idempotency import KeyHeader, attempt, command_key, once
 from api.inputs import Input
 from api.openapi import problems
-from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
+from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_after
 from api.reports import LongText
 from api.services import ServicesDep
 from domain import artists as domain
@@ -35,7 +35,6 @@ from storage import artists as storage
 from storage import audit, users_events, users_people
 from storage import users as users_storage
 from storage.database import Connection
-from storage.moderation import OLDEST
 
 router = APIRouter(prefix="/api/v1/moderation", tags=["moderation"])
 
@@ -94,7 +93,7 @@ async def list_artist_requests(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[ArtistRequest]:
     """Claims and verifications, oldest first."""
-    after = decode_cursor(cursor) if cursor else OLDEST
+    after = place_after(cursor)
     found = await storage.list_requests(services.pool, status, after, limit + 1)
     return page(found, limit, lambda row: (row.at_ms, row.request_id), show_request)
 

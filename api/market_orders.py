@@ -21,6 +21,7 @@ from api.pagination import (
     Page,
     decode_numbered,
     encode_numbered,
+    page_by,
 )
 from api.services import ServicesDep
 from domain.policy import MarketPolicy
@@ -188,11 +189,12 @@ async def list_my_orders(
         issue_id=str(issue_id) if issue_id else None,
         only_open=only_open,
     )
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        following = encode_numbered(last.placed_at_ms, last.issue_id, last.order_id)
-    return Page(items=[_row(row) for row in found[:limit]], next_cursor=following)
+    return page_by(
+        found,
+        limit,
+        lambda row: encode_numbered(row.placed_at_ms, row.issue_id, row.order_id),
+        _row,
+    )
 
 
 def placing(user_id: str, body: NewOrder, key: bytes) -> PlaceOrder:

@@ -17,8 +17,8 @@ from api.pagination import (
     CursorQuery,
     LimitQuery,
     Page,
-    decode_cursor,
     page,
+    place_after,
     place_of,
 )
 from api.reports import LongText
@@ -130,7 +130,7 @@ async def list_cases(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[Case]:
     """Cases, oldest first."""
-    after = _after(cursor)
+    after = place_after(cursor)
     claimed_by = subject.user_id if mine else None
     found = await storage.list_cases(services.pool, status, claimed_by, after, limit + 1)
     return page(found, limit, lambda row: (row.opened_at_ms, row.case_id), _case)
@@ -207,7 +207,7 @@ async def list_appeals(
     limit: LimitQuery = DEFAULT_LIMIT,
 ) -> Page[Suspension]:
     """Suspensions whose appeal waits for a decision, the oldest first."""
-    found = await storage.pending_appeals(services.pool, _after(cursor), limit + 1)
+    found = await storage.pending_appeals(services.pool, place_after(cursor), limit + 1)
     return page(
         found,
         limit,
@@ -322,10 +322,6 @@ async def _written(
         detail=detail,
     )
     return _case(msgspec.structs.replace(row, case=after))
-
-
-def _after(cursor: str | None) -> tuple[int, str]:
-    return decode_cursor(cursor) if cursor else storage.OLDEST
 
 
 def _case(row: storage.CaseRow) -> Case:

@@ -13,15 +13,18 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from messages.errors import Invalid
-from storage.rows import FIRST_PAGE
+from storage.rows import FIRST_PAGE, OLDEST
 
 R = TypeVar("R")  # a row
 T = TypeVar("T")  # what is shown of it
+P = TypeVar("P")  # a place in a listing
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_CURSOR_CHARS = 200
 MAX_MS = 2**63 - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+ItemBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 CURSOR = "`next_cursor` of the page before."
 
 CursorQuery = Annotated[str | None, Query(description=CURSOR, max_length=MAX_CURSOR_CHARS)]
@@ -46,72 +49,68 @@ def place_of(cursor: str | None) -> tuple[int, str]:
     return decode_cursor(cursor) if cursor else FIRST_PAGE
 
 
-def page(
-    found: Sequence[R], limit: int, place: Callable[[R], tuple[int, str]], show: Callable[[R], T]
-) -> Page[T]:
-    """The page of what was found when one more than `limit` was asked for."""
-    shown = found[:limit]
-    following = encode_cursor(*place(shown[-1])) if len(found) > limit else None
-    return Page(items=[show(row) for row in shown], next_cursor=following)
-
-
-def encode_cursor(at_ms: int, item_id: str) -> str:
-    """The cursor after the item (at_ms, item_id)."""
-    raw = msgspec.msgpack.encode((at_ms, uuid.UUID(item_id).bytes))
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_cursor(cursor: str) -> tuple[int, str]:
-    """(at_ms, item id). Raises BadCursor."""
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        at_ms, item = msgspec.msgpack.decode(raw, type=tuple[int, bytes])
-        if not 0 <= at_ms <= MAX_MS:
-            raise BadCursor
-        return at_ms, str(uuid.UUID(bytes=item))
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise BadCursor from None
-
-
-def encode_numbered(at_ms: int, item_id: str, number: int) -> str:
-    """The cursor after an item that has a number within another one: (at_ms, its id, number)."""
-    raw = msgspec.msgpack.encode((at_ms, uuid.UUID(item_id).bytes, number))
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_numbered(cursor: str) -> tuple[int, str, int]:
-    """(at_ms, item id, number). Raises BadCursor."""
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        at_ms, item, number = msgspec.msgpack.decode(raw, type=tuple[int, bytes, int])
-        if not 0 <= min(at_ms, number) <= max(at_ms, number) <= MAX_MS:
-            raise BadCursor
-        return at_ms, str(uuid.UUID(bytes=item)), number
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise BadCursor from None
+def place_after(cursor: str | None) -> tuple[int, str]:
+    """Where an oldest-first listing goes on: (at_ms, item id). Raises BadCursor."""
+    return decode_cursor(cursor) if cursor else OLDEST
 
 
 def position_of(cursor: str | None) -> int | None:
     """Where a listing by one number goes on, below it; None: at its beginning. Raises BadCursor."""
-    if not cursor:
-        return None
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        position = msgspec.msgpack.decode(raw, type=int)
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise BadCursor from None
-    if not 0 <= position <= MAX_MS:
-        raise BadCursor
-    return position
+    return _decode(cursor, Count) if cursor else None
+
+
+def page(
+    found: Sequence[R], limit: int, place: Callable[[R], tuple[int, str]], show: Callable[[R], T]
+) -> Page[T]:
+    """The page of what was found when one more than `limit` was asked for."""
+    return page_by(found, limit, lambda row: encode_cursor(*place(row)), show)
 
 
 def page_below(
     found: Sequence[R], limit: int, position: Callable[[R], int], show: Callable[[R], T]
 ) -> Page[T]:
     """The page of a listing by one number, when one more than `limit` was asked for."""
+    return page_by(found, limit, lambda row: _encode(position(row)), show)
+
+
+def page_by(
+    found: Sequence[R], limit: int, cursor_after: Callable[[R], str], show: Callable[[R], T]
+) -> Page[T]:
+    """The page of any listing, when one more than `limit` was asked for."""
     shown = found[:limit]
-    following = None
-    if len(found) > limit:
-        raw = msgspec.msgpack.encode(position(shown[-1]))
-        following = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    following = cursor_after(shown[-1]) if len(found) > limit else None
     return Page(items=[show(row) for row in shown], next_cursor=following)
+
+
+def encode_cursor(at_ms: int, item_id: str) -> str:
+    """The cursor after the item (at_ms, item_id)."""
+    return _encode((at_ms, uuid.UUID(item_id).bytes))
+
+
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """(at_ms, item id). Raises BadCursor."""
+    at_ms, item = _decode(cursor, tuple[Count, ItemBytes])
+    return at_ms, str(uuid.UUID(bytes=item))
+
+
+def encode_numbered(at_ms: int, item_id: str, number: int) -> str:
+    """The cursor after an item that has a number within another one: (at_ms, its id, number)."""
+    return _encode((at_ms, uuid.UUID(item_id).bytes, number))
+
+
+def decode_numbered(cursor: str) -> tuple[int, str, int]:
+    """(at_ms, item id, number). Raises BadCursor."""
+    at_ms, item, number = _decode(cursor, tuple[Count, ItemBytes, Count])
+    return at_ms, str(uuid.UUID(bytes=item)), number
+
+
+def _encode(place: object) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, kind: type[P]) -> P:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return msgspec.msgpack.decode(raw, type=kind)
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        raise BadCursor from None

@@ -19,9 +19,6 @@ from messages.moderation import (
 )
 from storage.database import Connection, Pool
 
-# The first place of a listing that goes from the oldest on.
-OLDEST = (0, "00000000-0000-0000-0000-000000000000")
-
 OWNER_OF_USER = "select user_id::text from users.users where user_id = $1 and status <> 'deleted'"
 OWNER_OF_ARTIST = "select coalesce(user_id::text, '') from music.artists where artist_id = $1"
 OWNER_OF_SONG = """

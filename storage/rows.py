@@ -1,4 +1,4 @@
-"""What the tables of several contexts share: rows written as columns, newest-first listings."""
+"""What the tables of several contexts share: rows written as columns, where listings begin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from storage.database import Connection
 
 # The cursor (at_ms, id) above every row, where a newest-first listing begins.
 FIRST_PAGE = (2**63 - 1, "ffffffff-ffff-ffff-ffff-ffffffffffff")
+# And the one below every row, where an oldest-first listing begins.
+OLDEST = (0, "00000000-0000-0000-0000-000000000000")
 
 
 def integers(values: Iterable[int]) -> str:
