@@ -14,8 +14,9 @@ from api.external_accounts import unlinked
 from api.openapi import problems
 from api.services import Services, ServicesDep
 from domain.users_external import check_unlink
-from integrations.oidc import Notice, digest
+from integrations.oidc import Notice
 from integrations.oidc_client import NOTICE_MAX_AGE_S
+from integrations.opaque_tokens import digest
 from messages.users_external import LastWayToSignIn, Provider
 from storage import audit, users_events
 from storage import users_external as storage

@@ -21,7 +21,8 @@ from api.inputs import Input
 from api.openapi import problems
 from api.services import ExternalSignIn, Services, ServicesDep
 from domain.users_external import EXTERNAL_POLICY, check_return_url, with_parameters
-from integrations.oidc import Challenge, digest, new_challenge, new_secret
+from integrations.oidc import Challenge, new_challenge
+from integrations.opaque_tokens import digest, new_token
 from messages.errors import Unavailable
 from messages.users_external import (
     ExternalSignInCancelled,
@@ -95,7 +96,7 @@ async def create_authorization(
     external = services.external
     asked = external.provider(provider)
     return_url = check_return_url(body.return_url, external.return_urls)
-    challenge, handle = new_challenge(), new_secret()
+    challenge, handle = new_challenge(), new_token()
     url = await asked.authorization_url(challenge)
     now_ms = services.clock()
     browser = _browser_secret(request, external, provider) if body.client == "browser" else None
@@ -189,7 +190,7 @@ async def _proved(
     challenge = Challenge(answer["state"], returned.nonce, returned.verifier)
     asked = services.external.provider(provider)
     proven = await asked.identify(challenge, answer["code"], answer)
-    code, now_ms = new_secret(), services.clock()
+    code, now_ms = new_token(), services.clock()
     expires_at_ms = now_ms + EXTERNAL_POLICY.completion_ms
     await storage.add_completion(
         services.pool, digest(code), returned.handle_hash, proven, now_ms, expires_at_ms
@@ -207,7 +208,7 @@ def _only(given: Mapping[str, str | None], sent: QueryParams | FormData) -> dict
 def _browser_secret(request: Request, external: ExternalSignIn, provider: Provider) -> str:
     """What the browser's cookie says, so that two tabs both come back; else a new secret."""
     known = request.cookies.get(_cookie_name(external, provider), "")
-    return known if SECRET.fullmatch(known) else new_secret()
+    return known if SECRET.fullmatch(known) else new_token()
 
 
 def _cookie_name(external: ExternalSignIn, provider: Provider) -> str:

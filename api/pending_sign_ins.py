@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 from fastapi import Request
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.services import Services
 from domain import users_factors as domain
-from integrations.sealing import new_token
+from integrations.opaque_tokens import digest, new_token
 from messages.keys import derive_key
 from messages.users_factors import SignInExpired
 from messages.users_sessions import Method
@@ -35,7 +34,7 @@ async def begin(
     expires_at_ms = now_ms + domain.POLICY.pending_ms
     await storage.begin(
         services.pool,
-        hash_of(pending),
+        digest(pending),
         Pending(user_id, method),
         client_of(request),
         now_ms=now_ms,
@@ -52,7 +51,7 @@ async def find(services: Services, request: Request, pending: str) -> Pending:
     """Who signs in. Raises SignInExpired."""
     limit, now_ms = domain.POLICY.pending_attempts, services.clock()
     client = client_of(request)
-    found = await storage.find(services.pool, hash_of(pending), client, now_ms, limit)
+    found = await storage.find(services.pool, digest(pending), client, now_ms, limit)
     if found is None:
         raise SignInExpired
     return found
@@ -62,7 +61,7 @@ async def attempt(services: Services, request: Request, pending: str) -> Pending
     """Who signs in, for one of the attempts that there are. Raises SignInExpired."""
     limit, now_ms = domain.POLICY.pending_attempts, services.clock()
     client = client_of(request)
-    found = await storage.attempt(services.pool, hash_of(pending), client, now_ms, limit)
+    found = await storage.attempt(services.pool, digest(pending), client, now_ms, limit)
     if found is None:
         raise SignInExpired
     return found
@@ -70,7 +69,7 @@ async def attempt(services: Services, request: Request, pending: str) -> Pending
 
 async def complete(services: Services, pending: str) -> None:
     """End a sign-in whose second factor was right. Raises SignInExpired if it ended before."""
-    if not await storage.complete(services.pool, hash_of(pending)):
+    if not await storage.complete(services.pool, digest(pending)):
         raise SignInExpired
 
 
@@ -80,8 +79,3 @@ def client_of(request: Request) -> bytes:
     Not its address, which a telephone changes between two requests.
     """
     return derive_key("client", request.headers.get("user-agent", ""))
-
-
-def hash_of(pending: str) -> bytes:
-    """What is stored in its stead. It has 256 random bits, so a plain digest hides it."""
-    return hashlib.sha256(pending.encode()).digest()

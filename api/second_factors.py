@@ -24,6 +24,7 @@ from api.proofs import Code, RecoveryCode, check_code, check_recovery_code
 from api.services import Services, ServicesDep
 from api.session_cookies import session_door
 from api.signing_in import Session, start_session
+from integrations.opaque_tokens import digest
 from messages.users_sessions import Method
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
@@ -101,7 +102,7 @@ async def second_factor_options(
     """A challenge for one of the passkeys of whoever signs in."""
     found = await pending_sign_ins.find(services, request, body.pending)
     allowed = await allowed_credentials(services, found.user_id)
-    holder = pending_sign_ins.hash_of(body.pending).hex()
+    holder = digest(body.pending).hex()
     return await new_challenge(services, "second-factor", holder, allowed=allowed, verified=False)
 
 
@@ -131,6 +132,6 @@ async def sign_in_with_passkey(
 
 
 async def _check_passkey(services: Services, user_id: str, body: PasskeySecond) -> None:
-    holder = pending_sign_ins.hash_of(body.pending).hex()
+    holder = digest(body.pending).hex()
     challenge = await take_challenge(services, body.challenge_id, "second-factor", holder)
     await check_passkey(services, user_id, body.credential, challenge, verified=False)

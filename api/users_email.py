@@ -18,7 +18,7 @@ from api.users_registration import MailToken
 from domain import users as rules
 from domain.users_accounts import HOUR_MS, POLICY
 from domain.users_factors import Sensitive
-from integrations import mail_tokens
+from integrations import opaque_tokens
 from integrations.tokens import Claims
 from messages.mail import Template
 from messages.users import UserNotFound
@@ -59,7 +59,7 @@ async def change_email(
     If the address is another account's, its owner is told so and you are not.
     """
     email, at_ms, user_id = rules.check_email(body.email), services.clock(), subject.user_id
-    token, token_hash = mail_tokens.generate()
+    token, token_hash = opaque_tokens.generate()
     expires_at_ms = at_ms + POLICY.email_change_ms
     kept = users_accounts.MailToken(token_hash, user_id, EMAIL_CHANGE, expires_at_ms, email)
     async with services.pool.acquire() as connection, connection.transaction():
@@ -79,7 +79,7 @@ async def confirm_email(body: ConfirmEmail, services: ServicesDep) -> None:
 
     The old address is told, and what was mailed there to reset a password is worth nothing.
     """
-    token_hash, at_ms = mail_tokens.digest(body.token), services.clock()
+    token_hash, at_ms = opaque_tokens.digest(body.token), services.clock()
     found = await users_accounts.find_token(services.pool, token_hash, EMAIL_CHANGE, at_ms)
     if found is None:
         raise MailTokenUnknown

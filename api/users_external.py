@@ -19,7 +19,7 @@ from api.signing_in import SECOND_FACTOR, Method, Session, first_factor_passed, 
 from api.step_up import step_up_for
 from domain.users_external import check_link, check_unlink
 from domain.users_factors import Sensitive
-from integrations.oidc import digest
+from integrations.opaque_tokens import digest
 from integrations.tokens import Claims
 from messages.users_external import (
     ExternalIdentityNotFound,

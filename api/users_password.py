@@ -19,7 +19,7 @@ from api.users_registration import MailToken
 from domain import users as rules
 from domain.users_accounts import POLICY
 from domain.users_factors import Sensitive
-from integrations import mail_tokens
+from integrations import opaque_tokens
 from integrations.tokens import Claims
 from messages.users import UserNotFound, WrongCredentials
 from messages.users_accounts import MailTokenUnknown, PasswordChanged
@@ -105,7 +105,7 @@ async def reset_password(body: ResetPassword, services: ServicesDep) -> None:
     It signs nobody in: a second factor stays asked for. A password that is refused leaves the
     token good.
     """
-    token_hash = mail_tokens.digest(body.token)
+    token_hash = opaque_tokens.digest(body.token)
     found = await users_accounts.find_token(services.pool, token_hash, RESET, services.clock())
     if found is None:
         raise MailTokenUnknown

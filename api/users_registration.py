@@ -21,7 +21,7 @@ from api.services import ServicesDep
 from api.users import Text, User, view
 from domain import users as rules
 from domain import users_accounts as domain
-from integrations import mail_tokens
+from integrations import opaque_tokens
 from messages.mail import Template
 from messages.users import UserRegistered
 from messages.users_accounts import EmailVerified, MailTokenUnknown, RegistrationNotFound
@@ -84,7 +84,7 @@ async def register_user(body: RegisterUser, key: KeyHeader, services: ServicesDe
     password_hash = await services.passwords.hash(registration.password)
     registration_id, at_ms = services.new_id(), services.clock()
     expires_at_ms = at_ms + domain.POLICY.registration_ms
-    token, token_hash = mail_tokens.generate()
+    token, token_hash = opaque_tokens.generate()
 
     async def change(connection: Connection) -> PendingRegistration:
         await storage.add(
@@ -109,7 +109,7 @@ async def send_registration_again(
 ) -> PendingRegistration:
     """Send another letter, whose token replaces the one before. A few, a minute apart."""
     at_ms, name = services.clock(), str(registration_id)
-    token, token_hash = mail_tokens.generate()
+    token, token_hash = opaque_tokens.generate()
     async with services.pool.acquire() as connection, connection.transaction():
         waiting = await storage.lock(connection, name)
         if waiting is None or not domain.is_pending(waiting.expires_at_ms, at_ms):
@@ -130,7 +130,7 @@ async def verify_registration(body: Verification, services: ServicesDep) -> User
 
     Once. Sent again within ten minutes it gets the same answer, and makes nothing.
     """
-    at_ms, token_hash = services.clock(), mail_tokens.digest(body.token)
+    at_ms, token_hash = services.clock(), opaque_tokens.digest(body.token)
     async with services.pool.acquire() as connection, connection.transaction():
         waiting = await storage.lock_by_token(connection, token_hash)
         if waiting is None or not domain.is_pending(waiting.expires_at_ms, at_ms):

@@ -1,7 +1,4 @@
-"""API keys: `vsk_<key id>_<secret>`. Only the SHA-256 of the secret is kept.
-
-A fast digest is right here: 256 random bits cannot be guessed, however fast guessing is.
-"""
+"""API keys: `vsk_<key id>_<secret>`. Only the digest of the secret is kept."""
 
 from __future__ import annotations
 
@@ -9,8 +6,11 @@ import base64
 import hashlib
 import hmac
 import re
+from uuid import UUID
 
 import msgspec
+
+from integrations.opaque_tokens import digest
 
 PREFIX = "vsk_"
 _FORM = re.compile(r"vsk_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -31,7 +31,7 @@ def make(secret: bytes, key_id: str) -> tuple[str, bytes]:
     """
     raw = hmac.new(secret, b"api-key:" + key_id.encode(), hashlib.sha256).digest()
     own = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return f"{PREFIX}{key_id.replace('-', '')}_{own}", _digest(own)
+    return f"{PREFIX}{key_id.replace('-', '')}_{own}", digest(own)
 
 
 def parse(token: str) -> Presented | None:
@@ -39,10 +39,4 @@ def parse(token: str) -> Presented | None:
     found = _FORM.fullmatch(token)
     if found is None:
         return None
-    raw = found[1]
-    key_id = f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
-    return Presented(key_id, _digest(found[2]))
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
+    return Presented(str(UUID(hex=found[1])), digest(found[2]))

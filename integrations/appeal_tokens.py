@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
+from uuid import UUID
 
 _FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -24,8 +25,7 @@ def parse(secret: bytes, token: str) -> str | None:
     found = _FORM.fullmatch(token)
     if found is None:
         return None
-    raw = found[1]
-    suspension_id = f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+    suspension_id = str(UUID(hex=found[1]))
     return suspension_id if hmac.compare_digest(found[2], _tag(secret, suspension_id)) else None
 
 

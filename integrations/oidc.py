@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
@@ -11,9 +9,8 @@ from typing import Protocol
 import msgspec
 
 from domain.users_external import ProvenIdentity
+from integrations.opaque_tokens import new_token
 from messages.users_external import Provider
-
-SECRET_BYTES = 32
 
 
 class ResponseMode(StrEnum):
@@ -67,14 +64,4 @@ class IdentityProvider(Protocol):
 
 def new_challenge() -> Challenge:
     """Fresh secrets, 256 bits each."""
-    return Challenge(new_secret(), new_secret(), new_secret())
-
-
-def new_secret() -> str:
-    """256 random bits as 43 letters that a URL and a cookie take."""
-    return secrets.token_urlsafe(SECRET_BYTES)
-
-
-def digest(secret: str) -> bytes:
-    """What is kept of a secret. A fast hash is right: 256 random bits cannot be guessed."""
-    return hashlib.sha256(secret.encode()).digest()
+    return Challenge(new_token(), new_token(), new_token())

@@ -83,11 +83,6 @@ def load_vault(folder: Path) -> Vault:
     return Vault([load_secret(file) for file in sorted(folder.glob("*.key"), reverse=True)])
 
 
-def new_token() -> str:
-    """An opaque token of 256 random bits."""
-    return secrets.token_urlsafe(32)
-
-
 def _derive(key: bytes, use: str) -> bytes:
     """A key for one use (HKDF-Expand, RFC 5869, of one block: the given key is uniform)."""
     return hmac.digest(key, f"vibestream {use}".encode() + b"\x01", "sha256")

@@ -21,7 +21,7 @@ from deployments.composition.payments import open_courier
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
-from integrations import mail_tokens
+from integrations import opaque_tokens
 from storage import users_accounts, users_erasure, users_registrations, users_resets
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
@@ -59,7 +59,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         now_ms,
         registry=registry,
     )
-    resets = partial(users_resets.answer_some, pool, mail_tokens.generate, now_ms)
+    resets = partial(users_resets.answer_some, pool, opaque_tokens.generate, now_ms)
     worker.add_jobs(
         Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)),
         Job("suspensions-lapse", LAPSE_EVERY_S, lambda: lapse_due(pool, now_ms())),

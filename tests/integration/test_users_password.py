@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from domain.users_accounts import HOUR_MS, MINUTE_MS, POLICY
-from integrations import mail_tokens
+from integrations import opaque_tokens
 from storage import users_accounts, users_resets
 from storage.database import Pool
 from tests.api_services import PASSWORD, Api, assert_problem, make_services, open_api
@@ -44,7 +44,7 @@ async def ask(api: Api, email: str = MAIL) -> httpx.Response:
 
 async def answer(api: Api) -> None:
     """What the worker does."""
-    while await users_resets.answer_some(api.pool, mail_tokens.generate, api.services.clock):
+    while await users_resets.answer_some(api.pool, opaque_tokens.generate, api.services.clock):
         pass
 
 

@@ -24,8 +24,9 @@ from domain.users_factors import (
     step_up_methods,
 )
 from integrations import one_time_passwords as otp
+from integrations.opaque_tokens import new_token
 from integrations.private_files import UnsafeKeyFileError
-from integrations.sealing import SealBrokenError, Vault, load_vault, new_token
+from integrations.sealing import SealBrokenError, Vault, load_vault
 from messages.users_factors import BadFactorName
 from messages.users_sessions import Method
 

@@ -1,4 +1,4 @@
-"""Tokens that prove a mailbox is read: 256 random bits, kept only as their SHA-256.
+"""Opaque tokens: 256 random bits, of which only the SHA-256 is kept.
 
 A fast digest is right here: 256 random bits cannot be guessed, however fast guessing is.
 """
@@ -11,9 +11,14 @@ import secrets
 TOKEN_BYTES = 32
 
 
+def new_token() -> str:
+    """A fresh token: 43 letters that a URL and a cookie take."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
 def generate() -> tuple[str, bytes]:
     """A fresh token, and the digest to keep."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    token = new_token()
     return token, digest(token)
 
 
