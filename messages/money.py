@@ -9,16 +9,18 @@ MINOR_DIGITS: dict[str, int] = {
     "USD": 2, "EUR": 2, "GBP": 2, "USDC": 6, "ETH": 18, "SOL": 9, "VIBES": 6,
 }  # fmt: skip
 SHARE_PREFIX = "SHARE:"
+NFT_PREFIX = "NFT:"
+_WHOLE = (SHARE_PREFIX, NFT_PREFIX)
 
 
 def is_currency(code: str) -> bool:
-    """Whether `code` names a money currency or the shares of something (`SHARE:<id>`)."""
-    return code in MINOR_DIGITS or (code.startswith(SHARE_PREFIX) and len(code) > len(SHARE_PREFIX))
+    """Whether `code` names a money currency, shares (`SHARE:<id>`) or tokens (`NFT:<id>`)."""
+    return code in MINOR_DIGITS or (code.startswith(_WHOLE) and code not in _WHOLE)
 
 
 def minor_per_unit(currency: str) -> int:
-    """How many minor units make one major unit; 1 for shares. KeyError if unknown."""
-    return 1 if currency.startswith(SHARE_PREFIX) else 10 ** MINOR_DIGITS[currency]
+    """How many minor units make one major unit; 1 for shares and tokens. KeyError if unknown."""
+    return 1 if currency.startswith(_WHOLE) else 10 ** MINOR_DIGITS[currency]
 
 
 def format_minor(amount_minor: int, currency: str) -> str:

@@ -1,0 +1,1 @@
+"""Drops: numbered tokens (NFTs) that a campaign sells for a song, a fixed supply at one price."""

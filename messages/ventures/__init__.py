@@ -1,0 +1,1 @@
+"""Ventures: rounds in which fans fund what an artist plans, all of it or nothing."""
