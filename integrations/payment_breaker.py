@@ -50,6 +50,10 @@ class Breaker:
             raise CallNotSent(reason="circuit-open") from None
         return await self._watch(self._gateway.create(order, key))
 
+    async def authorize(self, ref: str, key: str) -> Snapshot:
+        """As the provider."""
+        return await self._watch(self._gateway.authorize(ref, key))
+
     async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
         """As the provider."""
         return await self._watch(self._gateway.capture(ref, amount_minor, currency, key))

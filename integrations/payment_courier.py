@@ -86,6 +86,8 @@ class Courier:
         match call.kind:
             case CallKind.CREATE:
                 return await gateway.create(_order(payment), call.key)
+            case CallKind.AUTHORIZE:
+                return await gateway.authorize(call.ref, call.key)
             case CallKind.CAPTURE:
                 return await gateway.capture(
                     call.ref, call.amount_minor, payment.currency, call.key

@@ -61,8 +61,13 @@ class PaymentGateway(Protocol):
     async def create(self, order: Order, key: str) -> Snapshot:
         """Begin to take a payment."""
 
+    async def authorize(self, ref: str, key: str) -> Snapshot:
+        """Hold what the payer of an approved charge agreed to. Only providers that say `approved`
+        are ever asked.
+        """
+
     async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
-        """Take what was authorised, or a part; the rest is let go."""
+        """Take what was authorised or approved, or a part; the rest is let go."""
 
     async def cancel(self, ref: str, key: str) -> Snapshot:
         """Let go what was authorised. Declined if it was taken."""

@@ -94,6 +94,10 @@ class StripeGateway:
         intents = self._client.v1.payment_intents
         return await self._ask(lambda: intents.create_async(params, self._options(key)))  # type: ignore[arg-type]
 
+    async def authorize(self, ref: str, key: str) -> Snapshot:
+        """Look: a PaymentIntent holds what its payer agreed to by itself."""
+        return await self.fetch(ref)
+
     async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
         """Take what was authorised, or a part."""
         params: Any = {"amount_to_capture": amount_minor, "expand": EXPAND}

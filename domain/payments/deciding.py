@@ -51,6 +51,7 @@ from messages.payments.payments import (
 )
 
 Outcome: TypeAlias = Decision[PaymentEvent]
+TAKING = frozenset({CallKind.CAPTURE, CallKind.AUTHORIZE})
 
 
 def initial(entity_id: str) -> Payment:
@@ -132,8 +133,8 @@ def _cancel(draft: Draft, command: CancelPayment) -> None:
 
 
 def _may_be_taking(payment: Payment) -> bool:
-    """Whether a capture is under way, which nobody can call back."""
-    return any(w.call.kind is CallKind.CAPTURE for w in payment.calls.values())
+    """Whether money is being taken or held, which nobody can call back."""
+    return any(w.call.kind in TAKING for w in payment.calls.values())
 
 
 def _expire(draft: Draft, _command: ExpirePayment) -> None:

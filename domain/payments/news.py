@@ -18,6 +18,7 @@ from messages.payments.payments import (
     Source,
 )
 
+TAKEABLE = frozenset({ProviderStatus.APPROVED, ProviderStatus.AUTHORIZED})
 ENDED = frozenset({ProviderStatus.FAILED, ProviderStatus.EXPIRED, ProviderStatus.CANCELLED})
 ORPHAN = "taken-after-it-was-given-up"
 PLATFORM = "platform"
@@ -72,6 +73,7 @@ def _declined(draft: Draft, call: Call, attempt: Attempt, code: str) -> None:
         draft.call(CallKind.FETCH, attempt)  # what cannot be cancelled was perhaps taken
     elif call.kind is not CallKind.FETCH and draft.after.taker != attempt.number:
         draft.give_up(attempt, code)
+        _let_go(draft, attempt)
 
 
 def _see(draft: Draft, attempt: Attempt, snapshot: Snapshot, source: Source) -> None:
@@ -87,6 +89,14 @@ def _see(draft: Draft, attempt: Attempt, snapshot: Snapshot, source: Source) -> 
         _give_back(draft, attempt)
     elif not attempt.given_up:
         _follow(draft, attempt)
+    else:
+        _let_go(draft, attempt)
+
+
+def _let_go(draft: Draft, attempt: Attempt) -> None:
+    """Nobody will take what is held for an attempt that was given up."""
+    if attempt.status is ProviderStatus.AUTHORIZED:
+        draft.call(CallKind.CANCEL, attempt)
 
 
 def _follow(draft: Draft, attempt: Attempt) -> None:
@@ -100,8 +110,10 @@ def _follow(draft: Draft, attempt: Attempt) -> None:
             draft.call(CallKind.CANCEL, attempt)  # or its payer could still pay it
     elif state.cancelled:
         draft.call(CallKind.CANCEL, attempt)
-    elif attempt.status is ProviderStatus.AUTHORIZED and state.asked.capture is Capture.AUTOMATIC:
+    elif attempt.status in TAKEABLE and state.asked.capture is Capture.AUTOMATIC:
         draft.call(CallKind.CAPTURE, attempt, amount_minor=state.asked.amount_minor)
+    elif attempt.status is ProviderStatus.APPROVED:
+        draft.call(CallKind.AUTHORIZE, attempt, amount_minor=state.asked.amount_minor)
 
 
 def _give_back(draft: Draft, attempt: Attempt) -> None:

@@ -29,6 +29,7 @@ class CallKind(StrEnum):
     """What a provider is asked to do."""
 
     CREATE = "create"
+    AUTHORIZE = "authorize"
     CAPTURE = "capture"
     CANCEL = "cancel"
     REFUND = "refund"
@@ -36,10 +37,14 @@ class CallKind(StrEnum):
 
 
 class ProviderStatus(StrEnum):
-    """How far a charge is at its provider, from the beginning to the end."""
+    """How far a charge is at its provider, from the beginning to the end.
+
+    approved: its payer agreed, and nothing is held or taken until we ask.
+    """
 
     CREATED = "created"
     REQUIRES_ACTION = "requires-action"
+    APPROVED = "approved"
     PROCESSING = "processing"
     AUTHORIZED = "authorized"
     FAILED = "failed"

@@ -73,6 +73,9 @@ class MemoryGateway:
     async def create(self, order: Order, key: str) -> Snapshot:
         return self._do(CallKind.CREATE, key, amount=order.amount_minor)
 
+    async def authorize(self, ref: str, key: str) -> Snapshot:
+        return self._do(CallKind.AUTHORIZE, key, ref)
+
     async def capture(self, ref: str, amount_minor: int, currency: str, key: str) -> Snapshot:
         return self._do(CallKind.CAPTURE, key, ref, amount_minor)
 

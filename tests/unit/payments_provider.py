@@ -22,7 +22,8 @@ from messages.payments.gateways import (
     Snapshot,
 )
 
-LIVE = {ProviderStatus.REQUIRES_ACTION, ProviderStatus.PROCESSING, ProviderStatus.AUTHORIZED}
+HELD = {ProviderStatus.APPROVED, ProviderStatus.AUTHORIZED}
+LIVE = {ProviderStatus.REQUIRES_ACTION, ProviderStatus.PROCESSING, *HELD}
 
 
 class DeclinedError(Exception):
@@ -104,8 +105,12 @@ class Provider:
             self.move(charge, self.first or begun)
             return charge
         charge = self.charges[call.ref]
-        if call.kind is CallKind.CAPTURE:
-            if charge.status is not ProviderStatus.AUTHORIZED:
+        if call.kind is CallKind.AUTHORIZE:
+            if charge.status is not ProviderStatus.APPROVED or self.random.random() < 0.1:
+                raise DeclinedError
+            self.move(charge, ProviderStatus.AUTHORIZED)
+        elif call.kind is CallKind.CAPTURE:
+            if charge.status not in HELD:
                 raise DeclinedError
             self.move(charge, ProviderStatus.CAPTURED, call.amount_minor)
         elif call.kind is CallKind.CANCEL:
@@ -146,6 +151,8 @@ class Provider:
         pending = [r for r in charge.refunds.values() if r.status is ReturnStatus.PENDING]
         if charge.status in LIVE:
             steps = [ProviderStatus.AUTHORIZED, ProviderStatus.CAPTURED, ProviderStatus.FAILED]
+            if charge.status not in HELD:
+                steps.append(ProviderStatus.APPROVED)
             self.move(charge, self.random.choice(steps))
         elif pending:
             one = pending[0]

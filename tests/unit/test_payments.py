@@ -165,6 +165,38 @@ def test_a_payer_has_something_to_do_first() -> None:
     assert desk.held() == PAID
 
 
+def test_what_its_payer_approved_is_taken() -> None:
+    desk = Desk().start().answer(ProviderStatus.REQUIRES_ACTION)
+    desk.tell(ProviderStatus.APPROVED, at=2)
+    assert (desk.status(), desk.kind()) == (PaymentStatus.PROCESSING, CallKind.CAPTURE)
+    with pytest.raises(PaymentStateForbids):
+        desk.ask(CancelPayment("too late"))
+    desk.answer(ProviderStatus.CAPTURED, AMOUNT, at=3)
+    assert desk.held() == PAID
+
+
+def test_what_its_payer_approved_is_held_until_it_is_asked_for() -> None:
+    desk = Desk().start(capture=Capture.MANUAL).answer(ProviderStatus.APPROVED)
+    assert desk.kind() is CallKind.AUTHORIZE
+    with pytest.raises(PaymentStateForbids):
+        desk.ask(CapturePayment(AMOUNT))
+    with pytest.raises(PaymentStateForbids):
+        desk.ask(CancelPayment("while it is being held"))
+    desk.answer(ProviderStatus.AUTHORIZED, at=2)
+    assert not desk.state.calls
+    desk.ask(CapturePayment(6_000))
+    desk.answer(ProviderStatus.CAPTURED, 6_000, at=3)
+    assert desk.held()["user:ana:available/USD"] == 6_000
+
+
+def test_what_is_held_of_an_attempt_that_was_given_up_is_let_go() -> None:
+    desk = Desk().start().answer(ProviderStatus.APPROVED)
+    desk.fail(declined=True, certain=True)
+    assert (desk.status(), desk.state.calls) == (PaymentStatus.FAILED, {})
+    desk.tell(ProviderStatus.AUTHORIZED, at=2)
+    assert desk.kind() is CallKind.CANCEL
+
+
 def test_the_webhook_comes_before_the_answer_and_again_after_it() -> None:
     desk = Desk().start()
     call = desk.call

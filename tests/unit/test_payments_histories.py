@@ -26,7 +26,7 @@ from messages.errors import Refusal
 from messages.keys import derive_key
 from messages.ledger import transfer
 from messages.payments.accounts import available, clearing, receivable
-from messages.payments.gateways import Call, GatewayName, Method, Snapshot
+from messages.payments.gateways import Call, GatewayName, Method, ProviderStatus, Snapshot
 from messages.payments.payments import (
     Assessment,
     CancelPayment,
@@ -272,6 +272,9 @@ def check(world: World) -> None:
             left = refundable_minor(state, attempt)
             refused = sum(r.amount_minor for r in state.refunds.values() if r.refused)
             assert left <= refused, "what was taken after it was given up goes back"
+        told = world.providers[attempt.gateway].charges.get(attempt.ref)
+        held = told is not None and told.status is ProviderStatus.AUTHORIZED
+        assert not (held and attempt.given_up), "what nobody will take is let go"
     expected = dict(position(state))
     expected[WALLET] = expected.get(WALLET, 0) - spent
     assert {k: v for k, v in expected.items() if v} == {
