@@ -23,8 +23,8 @@ from messages.payments.payments import (
 )
 from messages.users import user_channel
 from storage import ledger
-from storage import payments as storage
 from storage.database import Connection
+from storage.payments_projection import Placed, write
 
 
 class PaymentsKind(EntityKind[Payment, PaymentCommand, PaymentEvent]):
@@ -82,5 +82,4 @@ class PaymentsKind(EntityKind[Payment, PaymentCommand, PaymentEvent]):
     async def project(
         self, connection: Connection, applied: Sequence[Applied[PaymentEvent]]
     ) -> None:
-        placed = [storage.Placed(a.entity_id, a.sequence, a.event) for a in applied]
-        await storage.write(connection, placed)
+        await write(connection, [Placed(a.entity_id, a.sequence, a.event) for a in applied])

@@ -93,14 +93,30 @@ reminded as (
     on conflict (kind, entity_id, name) do update
     set due_at_ms = excluded.due_at_ms, not_before_ms = excluded.not_before_ms, failures = 0
 ),
+found as materialized (
+    select r.ctid
+    from unnest($19::text[], $20::text[], $21::bigint[]) as f (entity_id, name, due_at_ms)
+    cross join lateral (
+        select ctid from runtime.reminders
+        where kind = $1 and entity_id = f.entity_id and name = f.name
+            and (f.due_at_ms is null or due_at_ms = f.due_at_ms)
+        limit 1
+        for update
+    ) r
+    where (select ok from held)
+),
 forgotten as (
-    delete from runtime.reminders r
-    using unnest($19::text[], $20::text[], $21::bigint[]) as f (entity_id, name, due_at_ms)
-    where r.kind = $1 and r.entity_id = f.entity_id and r.name = f.name
-        and (f.due_at_ms is null or r.due_at_ms = f.due_at_ms)
-        and (select ok from held)
+    delete from runtime.reminders where ctid = any (array(select ctid from found)) returning 1
 )
-select ok from held"""
+select ok, (select count(*) from found) = (select count(*) from forgotten) as forgot from held"""
+
+# For timers that were postponed while they were being forgotten: their rows have moved, and the
+# statement before does not see where to. The rows are locked by now.
+FORGET = """
+delete from runtime.reminders r
+using unnest($2::text[], $3::text[], $4::bigint[]) as f (entity_id, name, due_at_ms)
+where r.kind = $1 and r.entity_id = f.entity_id and r.name = f.name
+    and (f.due_at_ms is null or r.due_at_ms = f.due_at_ms)"""
 
 # Only rows that a snapshot covers: recovery never needs them again.
 TRIM = """
@@ -204,34 +220,40 @@ async def write(
 ) -> bool:
     """Write a batch if all `epochs` stand; False, and nothing written, if one does not.
 
-    Atomic on its own, outside a transaction too. Raises UniqueViolationError (schema `runtime`) if
-    a key is recorded already, or the journal holds more than the writer knows.
+    Atomic on its own, outside a transaction too, but for timers that are postponed meanwhile.
+    Raises UniqueViolationError (schema `runtime`) if a key is recorded already, or the journal
+    holds more than the writer knows.
     """
     columns = zip(*writes.journal, strict=True) if writes.journal else ((),) * 7
     entity_ids, sequences, partitions, fingerprints, *answered = columns
     snapshots = zip(*writes.snapshots, strict=True) if writes.snapshots else ((),) * 3
-    return bool(
-        await connection.fetchval(
-            WRITE,
-            kind,
-            list(epochs),
-            list(epochs.values()),
-            at_ms,
-            entity_ids,
-            integers(sequences),
-            integers(partitions),
-            integers(fingerprints),
-            *answered,
-            *snapshots,
-            [entity_id for entity_id, _ in writes.remind],
-            [name for _, name in writes.remind],
-            [partition for partition, _ in writes.remind.values()],
-            [due_at_ms for _, due_at_ms in writes.remind.values()],
-            [entity_id for entity_id, _ in writes.forget],
-            [name for _, name in writes.forget],
-            list(writes.forget.values()),
-        )
+    forget = (
+        [entity_id for entity_id, _ in writes.forget],
+        [name for _, name in writes.forget],
+        list(writes.forget.values()),
     )
+    row = await connection.fetchrow(
+        WRITE,
+        kind,
+        list(epochs),
+        list(epochs.values()),
+        at_ms,
+        entity_ids,
+        integers(sequences),
+        integers(partitions),
+        integers(fingerprints),
+        *answered,
+        *snapshots,
+        [entity_id for entity_id, _ in writes.remind],
+        [name for _, name in writes.remind],
+        [partition for partition, _ in writes.remind.values()],
+        [due_at_ms for _, due_at_ms in writes.remind.values()],
+        *forget,
+    )
+    assert row is not None, "a statement without a source has one row"
+    if not row["forgot"]:
+        await connection.execute(FORGET, kind, *forget)
+    return bool(row["ok"])
 
 
 async def trim_journal(pool: Pool, now_ms: int, *, chunk: int = TRIM_CHUNK) -> int:

@@ -14,7 +14,7 @@ from deployments.composition.kernels import load_hashes
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import HostSpec, entity_kinds, host_specs, plan
-from storage.database import open_pool
+from storage.database import KEYED, open_pool
 
 SPARE_CONNECTIONS = 2  # of a host: its timers and its registration
 
@@ -33,6 +33,7 @@ async def open_host(spec: HostSpec, settings: Settings) -> Host:
         settings.postgres_url,
         max_size=limits.lanes * len(spec.kinds) + SPARE_CONNECTIONS,
         application_name=spec.name,
+        settings=KEYED,
         present_url=open_secrets(settings).present("postgres_url"),
     )
     host = Host(spec.name, [kinds[name] for name in spec.kinds], pool, now_ms, limits)

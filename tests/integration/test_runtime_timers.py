@@ -180,3 +180,28 @@ async def test_more_timers_than_one_poll_takes(world: World) -> None:
     await gone(world)
     found = await answers(host, "counter", *(sent(Get(), f"e{n}") for n in range(30)))
     assert [counted(answer).rings for answer in found] == [(DUE + n,) for n in range(30)]
+
+
+async def test_a_timer_that_is_postponed_while_it_is_forgotten_is_forgotten(world: World) -> None:
+    (epoch,) = await world.pool.fetch(
+        "update runtime.partitions set epoch = epoch + 1 where kind = $1 and partition = 0"
+        " returning epoch",
+        COUNTER.name,
+    )
+    epochs = {0: epoch["epoch"]}
+    set_it = journal.Writes(remind={("a", "ring"): (0, DUE)})
+    async with world.pool.acquire() as poller, world.pool.acquire() as owner:
+        assert await journal.write(owner, COUNTER.name, epochs, START_MS, set_it)
+        async with poller.transaction():
+            await reminders.postpone(poller, COUNTER.name, [("a", "ring", DUE)], DUE)
+            forget = journal.Writes(forget={("a", "ring"): None})
+            async with owner.transaction():
+                forgetting = asyncio.create_task(
+                    journal.write(owner, COUNTER.name, epochs, START_MS, forget)
+                )
+                await asyncio.sleep(0.2)
+                assert not forgetting.done()
+                await poller.execute("commit")
+                assert await forgetting
+                await poller.execute("begin")
+    assert await world.count("runtime.reminders") == 0
