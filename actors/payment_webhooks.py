@@ -1,23 +1,26 @@
 """Looks at what webhooks point to: the provider is asked, and the payment's owner is told.
 
 A webhook only says that there is something to see. What it carries may be old, and several tell of
-the same charge, so the charge is fetched once for all of them.
+the same charge, so the charge is fetched once for all of them. Only where nobody can be asked any
+more, an event carries its own word.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
 
+from domain.payments.snapshots import join
 from integrations.payment_courier import Asks
 from integrations.payment_gateway import PaymentGateway
 from messages.envelope import Event
 from messages.errors import Refusal
 from messages.keys import derive_key, is_id
-from messages.payments.gateways import CallDeclined, GatewayName
+from messages.payments.gateways import CallDeclined, GatewayName, Snapshot
 from messages.payments.payments import RecordSnapshot, Source
 from messages.payments.webhooks import STREAM, WebhookState, WebhookTaken
 from storage import payments, payments_webhooks
@@ -92,7 +95,7 @@ class PaymentWebhooksHandler:
             return WebhookState.UNRELATED
         async with self._free:
             try:
-                snapshot = await gateway.fetch(ref)
+                snapshot = _said(told) or await gateway.fetch(ref)
             except CallDeclined as error:
                 log.warning("webhook of a charge that is not there", ref=ref, code=error.code)
                 return WebhookState.UNRELATED
@@ -104,3 +107,9 @@ class PaymentWebhooksHandler:
                 log.warning("webhook refused", payment_id=payment_id, code=refusal.code)
                 return WebhookState.UNRELATED
         return WebhookState.HANDLED
+
+
+def _said(told: Sequence[WebhookTaken]) -> Snapshot | None:
+    """What the events themselves say of their charge, if they may."""
+    said = [one.snapshot for one in told if one.snapshot is not None]
+    return functools.reduce(join, said) if said else None

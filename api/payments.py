@@ -252,8 +252,12 @@ async def review_payment(
 
 
 def _order(services: Services, payer_id: str, body: NewPayment) -> StartPayment:
-    """What is asked of the payment's owner. Raises BadPaymentAmount, MethodNotOffered."""
-    plan = route(body.method, body.currency, body.amount_minor, services.payments.unhealthy())
+    """What is asked of the payment's owner.
+
+    Raises BadPaymentAmount, MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine.
+    """
+    unhealthy = services.payments.unhealthy()
+    plan = route(body.method, body.currency, body.amount_minor, unhealthy, capture=body.capture)
     check_amount(body.amount_minor, body.currency)
     gateways = tuple(name for name in plan if name in services.payments.gateways)
     if not gateways:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 # Digits after the point. VIBES, the reward token, has six so that a second of listening is payable.
@@ -11,6 +12,7 @@ MINOR_DIGITS: dict[str, int] = {
 SHARE_PREFIX = "SHARE:"
 NFT_PREFIX = "NFT:"
 _WHOLE = (SHARE_PREFIX, NFT_PREFIX)
+_DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 def is_currency(code: str) -> bool:
@@ -30,6 +32,32 @@ def format_minor(amount_minor: int, currency: str) -> str:
     sign = "-" if amount_minor < 0 else ""
     digits = f".{part:0{len(str(unit)) - 1}d}" if unit > 1 else ""
     return f"{sign}{whole}{digits} {currency}"
+
+
+def decimal_of(amount_minor: int, currency: str, digits: int | None = None) -> str:
+    """`1234, "USD"` → `"12.34"`, with so many digits after the point (the currency's own if None).
+
+    Exact: ValueError for a negative amount, or one that so many digits cannot say.
+    """
+    own = MINOR_DIGITS[currency]
+    shown = own if digits is None else digits
+    scaled, rest = divmod(amount_minor * 10**shown, 10**own)
+    if amount_minor < 0 or rest:
+        raise ValueError(f"{amount_minor} minor units of {currency} are no {shown} digits")
+    whole, part = divmod(scaled, 10**shown)
+    return f"{whole}.{part:0{shown}d}" if shown else str(whole)
+
+
+def parse_decimal(text: str, currency: str) -> int:
+    """`"12.34", "USD"` → `1234`. ValueError for what is no decimal, or finer than a minor unit."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("not a decimal amount")
+    whole, _, part = text.partition(".")
+    digits = MINOR_DIGITS[currency]
+    kept, finer = part[:digits].ljust(digits, "0"), part[digits:]
+    if finer.strip("0"):
+        raise ValueError(f"finer than a minor unit of {currency}")
+    return int(whole + kept)
 
 
 def split_by_weight(total: int, weights: Sequence[int]) -> list[int]:

@@ -70,7 +70,13 @@ async def mark(
 def _told(one: Arrived) -> Event:
     event = one.event
     fact = WebhookTaken(
-        one.gateway, event.event_id, event.type, event.ref, event.payment_id, one.at_ms
+        one.gateway,
+        event.event_id,
+        event.type,
+        event.ref,
+        event.payment_id,
+        one.at_ms,
+        event.snapshot,
     )
     return event_of_fact(
         fact,

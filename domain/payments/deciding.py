@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from domain.decision import Decision, Remind
 from domain.payments import news
 from domain.payments.draft import CALL_TIMER, DEBT_TIMER, EXPIRE_TIMER, Draft
-from domain.payments.policy import PaymentPolicy
+from domain.payments.policy import PaymentPolicy, step_minor
 from domain.payments.routing import check_amount
 from domain.payments.state import Payment, owed_minor, refundable_minor
 from domain.payments.status import FINAL
@@ -16,6 +16,7 @@ from domain.payments.views import view
 from messages.payments.errors import (
     CaptureTooLarge,
     PayerIsPayee,
+    PaymentAmountTooFine,
     PaymentExists,
     PaymentNotFound,
     PaymentStateForbids,
@@ -164,6 +165,8 @@ def _refund(draft: Draft, command: RefundPayment) -> None:
     most = refundable_minor(before, attempt)
     if not 0 < command.amount_minor <= most:
         raise RefundTooLarge(most=most)
+    if command.amount_minor % (step := step_minor(draft.policy, attempt.gateway)):
+        raise PaymentAmountTooFine(step=step)
     draft.add(
         RefundAsked(
             command.refund_id,

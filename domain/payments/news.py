@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.payments.draft import Draft
+from domain.payments.policy import step_minor
 from domain.payments.snapshots import join
 from domain.payments.state import Attempt, foreign_returned_minor, own_refunds, refundable_minor
 from messages.keys import derive_id
@@ -117,9 +118,12 @@ def _follow(draft: Draft, attempt: Attempt) -> None:
 
 
 def _give_back(draft: Draft, attempt: Attempt) -> None:
-    """What was not to be taken was taken after all: all of it goes back."""
+    """What was not to be taken was taken after all: all of it goes back, as far as the provider
+    can say so little.
+    """
     state = draft.after
     amount = refundable_minor(state, attempt)
+    amount -= amount % step_minor(draft.policy, attempt.gateway)
     if amount <= 0:
         return
     tried = len(own_refunds(state, attempt.number))

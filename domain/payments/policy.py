@@ -21,11 +21,16 @@ class GatewayCost(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A provider that takes payments by a method in some currencies."""
+    """A provider that takes payments by a method in some currencies.
+
+    manual: whether it can authorise now and take later.  step_minor: amounts are multiples of it.
+    """
 
     method: Method
     gateway: GatewayName
     currencies: tuple[str, ...]
+    manual: bool = True
+    step_minor: int = 1
 
 
 class PaymentPolicy(msgspec.Struct, frozen=True):
@@ -53,11 +58,17 @@ class PaymentPolicy(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...] = (
         Offer(Method.CARD, GatewayName.STRIPE, ("USD", "EUR", "GBP")),
         Offer(Method.PAYPAL, GatewayName.PAYPAL, ("USD", "EUR", "GBP")),
-        Offer(Method.CRYPTO, GatewayName.COINBASE, ("USDC",)),
+        # Whoever pays in USDC has paid; Coinbase takes hundredths of it.
+        Offer(Method.CRYPTO, GatewayName.COINBASE, ("USDC",), manual=False, step_minor=10_000),
     )
 
 
 POLICY = PaymentPolicy()
+
+
+def step_minor(policy: PaymentPolicy, gateway: GatewayName) -> int:
+    """What amounts at a provider are multiples of, in minor units."""
+    return max((one.step_minor for one in policy.offers if one.gateway is gateway), default=1)
 
 
 def retry_after_ms(policy: PaymentPolicy, tries: int) -> int:

@@ -6,8 +6,14 @@ from collections.abc import Collection
 
 from domain.payments.policy import POLICY, PaymentPolicy
 from messages.money import minor_per_unit
-from messages.payments.errors import BadPaymentAmount, MethodNotOffered
+from messages.payments.errors import (
+    BadPaymentAmount,
+    CaptureNotOffered,
+    MethodNotOffered,
+    PaymentAmountTooFine,
+)
 from messages.payments.gateways import GatewayName, Method
+from messages.payments.payments import Capture
 
 BPS = 10_000
 
@@ -33,16 +39,22 @@ def route(
     amount_minor: int,
     unhealthy: Collection[GatewayName] = (),
     policy: PaymentPolicy = POLICY,
+    *,
+    capture: Capture = Capture.AUTOMATIC,
 ) -> tuple[GatewayName, ...]:
     """The providers to ask, the best first: the healthy before the others, then the cheap.
 
-    Raises MethodNotOffered.
+    Raises MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine.
     """
-    offered = [
-        one.gateway for one in policy.offers if one.method is method and currency in one.currencies
-    ]
-    if not offered:
+    offers = [one for one in policy.offers if one.method is method and currency in one.currencies]
+    if not offers:
         raise MethodNotOffered(method=method.value, currency=currency)
+    offers = [one for one in offers if one.manual or capture is Capture.AUTOMATIC]
+    if not offers:
+        raise CaptureNotOffered(method=method.value)
+    offered = [one.gateway for one in offers if amount_minor % one.step_minor == 0]
+    if not offered:
+        raise PaymentAmountTooFine(step=min(one.step_minor for one in offers))
 
     def place(name: GatewayName) -> tuple[bool, int, str]:
         return name in unhealthy, cost_minor(name, amount_minor, currency, policy), name.value

@@ -35,6 +35,18 @@ class MethodNotOffered(Invalid):
     code = "payment-method-not-offered"
 
 
+class CaptureNotOffered(Invalid):
+    """Payments by this method are taken at once: none is authorised now and taken later."""
+
+    code = "payment-capture-not-offered"
+
+
+class PaymentAmountTooFine(Invalid):
+    """Amounts of payments and refunds by this method are multiples of a step of minor units."""
+
+    code = "payment-amount-too-fine"
+
+
 class PaymentDenied(Forbidden):
     """This payment cannot be taken. Support can tell why."""
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from messages.errors import Invalid, Unauthenticated
-from messages.payments.gateways import GatewayName
+from messages.payments.gateways import GatewayName, Snapshot
 
 STREAM = "webhooks"
 
@@ -24,7 +24,8 @@ class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event of a provider whose signature was good.
 
     ref: the charge that it is about, empty if it is about none.  payment_id: ours, if it says so.
-    at_ms: when it was made, by the provider's clock.
+    at_ms: when it was made, by the provider's clock.  snapshot: what the event itself says of the
+    charge, only where nobody can be asked any more: its word is the last one then.
     """
 
     event_id: str
@@ -32,9 +33,10 @@ class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int
     ref: str = ""
     payment_id: str = ""
+    snapshot: Snapshot | None = None
 
 
-class WebhookTaken(msgspec.Struct, frozen=True, tag=True):
+class WebhookTaken(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A provider told something that is kept, and is to be looked at."""
 
     gateway: GatewayName
@@ -43,6 +45,7 @@ class WebhookTaken(msgspec.Struct, frozen=True, tag=True):
     ref: str
     payment_id: str
     at_ms: int
+    snapshot: Snapshot | None = None
 
 
 class WebhookSignatureWrong(Unauthenticated):

@@ -19,9 +19,11 @@ from domain.payments.state import Payment, owed_minor
 from domain.payments.status import FINAL, MAY_FOLLOW
 from messages.payments.errors import (
     BadPaymentAmount,
+    CaptureNotOffered,
     CaptureTooLarge,
     MethodNotOffered,
     PayerIsPayee,
+    PaymentAmountTooFine,
     PaymentExists,
     PaymentNotFound,
     PaymentStateForbids,
@@ -480,9 +482,38 @@ def test_what_was_taken_only_grows_and_time_does_not_go_back(a: Snapshot, b: Sna
 
 def test_whom_to_ask() -> None:
     assert route(Method.CARD, "USD", 1_000) == (S,)
-    assert route(Method.CRYPTO, "USDC", 1_000) == (GatewayName.COINBASE,)
+    assert route(Method.CRYPTO, "USDC", 1_000_000) == (GatewayName.COINBASE,)
     with pytest.raises(MethodNotOffered):
         route(Method.CARD, "SOL", 1_000)
+
+
+def test_what_a_method_cannot_do_is_refused_before_anything_begins() -> None:
+    route(Method.CARD, "USD", 1_000, capture=Capture.MANUAL)
+    with pytest.raises(CaptureNotOffered):
+        route(Method.CRYPTO, "USDC", 1_000_000, capture=Capture.MANUAL)
+    with pytest.raises(PaymentAmountTooFine) as refused:
+        route(Method.CRYPTO, "USDC", 1_000_001)
+    assert refused.value.params == {"step": 10_000}
+
+
+def test_refunds_are_as_coarse_as_the_provider_is() -> None:
+    coinbase = (GatewayName.COINBASE,)
+    desk = Desk().start(amount_minor=5_000_000, currency="USDC", gateways=coinbase)
+    desk.answer(ProviderStatus.CAPTURED, 5_000_001)
+    with pytest.raises(PaymentAmountTooFine):
+        desk.ask(RefundPayment("r1", 1, "", "ana"))
+    assert not desk.state.refunds
+    desk.ask(RefundPayment("r2", 5_000_000, "", "ana"))
+    assert (desk.kind(), desk.call.amount_minor) == (CallKind.REFUND, 5_000_000)
+
+
+def test_what_comes_too_late_goes_back_as_far_as_the_provider_can_say_it() -> None:
+    coinbase = (GatewayName.COINBASE,)
+    desk = Desk().start(amount_minor=5_000_000, currency="USDC", gateways=coinbase)
+    desk.answer(ProviderStatus.EXPIRED)
+    desk.tell(ProviderStatus.CAPTURED, 5_009_999, at=2, gateway=GatewayName.COINBASE)
+    assert (desk.kind(), desk.call.amount_minor) == (CallKind.REFUND, 5_000_000)
+    assert desk.status() is PaymentStatus.FAILED
 
 
 def test_what_it_costs() -> None:
