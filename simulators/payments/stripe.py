@@ -9,7 +9,6 @@ owner first (a page at `/3ds/<id>`, or `POST` there with `outcome=succeed` or `f
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -22,13 +21,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from simulators.payments.faults import Faults
+from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
 from simulators.payments.webhooks import Sender
 
 SECRET_KEY = "sk_test_simulator"  # noqa: S105 - the stand-in's own
@@ -39,7 +38,6 @@ PAGE = """<!doctype html><title>3-D Secure</title><h1>Is it you?</h1>
 <form method="post"><button name="outcome" value="succeed">Yes</button>
 <button name="outcome" value="fail">No</button></form>"""
 
-Json = dict[str, Any]
 Handler = Callable[[Request, Json], Awaitable[Json]]
 
 
@@ -61,7 +59,7 @@ class StripeSimulator:
         self.intents: dict[str, Json] = {}
         self.refunds: dict[str, Json] = {}
         self.disputes: dict[str, Json] = {}
-        self.keys: dict[str, tuple[bytes, Json]] = {}
+        self.keys = Keys()
         self.faults = Faults()
         self.now = now
         self._numbers = itertools.count(1)
@@ -113,29 +111,22 @@ class StripeSimulator:
                 return _refused(StripeError(500, "api_error", "simulated"))
             key = request.headers.get("idempotency-key", "")
             try:
-                answer, replayed = await self._once(key, request, body, handler)
+                answer, replayed = await self.keys.once(
+                    key,
+                    request.url.path.encode() + b"\n" + body,
+                    lambda: handler(request, _nested(body.decode())),
+                )
+            except KeyReusedError:
+                code = "idempotency_key_in_use"
+                return _refused(StripeError(400, "idempotency_error", code))
             except StripeError as error:
                 return _refused(error)
             if self.faults.loses_answer(operation):
-                return _Broken()
+                return Broken()
             headers = {"idempotent-replayed": "true"} if replayed else {}
             return JSONResponse(answer, headers=headers)
 
         return route
-
-    async def _once(
-        self, key: str, request: Request, body: bytes, handler: Handler
-    ) -> tuple[Json, bool]:
-        said = request.url.path.encode() + b"\n" + body
-        known = self.keys.get(key)
-        if key and known is not None:
-            if known[0] != said:
-                raise StripeError(400, "idempotency_error", "idempotency_key_in_use")
-            return known[1], True
-        answer = await handler(request, _nested(body.decode()))
-        if key:
-            self.keys[key] = said, json.loads(json.dumps(answer))
-        return answer, False
 
     async def _fetch(self, request: Request) -> Response:
         if await self.faults.before("fetch"):
@@ -328,11 +319,7 @@ class StripeSimulator:
         return JSONResponse({"status": intent["status"]})
 
     async def _set_faults(self, request: Request) -> Response:
-        try:
-            self.faults.set(await request.json())
-        except (ValueError, KeyError, TypeError) as error:
-            return JSONResponse({"error": str(error)}, 400)
-        return JSONResponse({"faults": len(self.faults.plan)})
+        return await set_faults(self.faults, request)
 
     async def _happen(self, request: Request) -> Response:
         """`dispute`, `win`, `lose` or `refund` an intent, as a bank or the dashboard would."""
@@ -379,15 +366,6 @@ class StripeSimulator:
         return {**intent, "latest_charge": charge}
 
 
-class _Broken(Response):
-    """A connection that breaks before the answer."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{", "more_body": False})
-
-
 def _refused(error: StripeError) -> Response:
     return JSONResponse(error.body, error.status)
 
@@ -408,11 +386,7 @@ def _nested(body: str) -> Json:
 def main() -> None:
     """Serve until it is ended."""
     port, webhook_url = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
-    simulator = StripeSimulator(webhook_url, f"http://127.0.0.1:{port}")
-    config = uvicorn.Config(
-        simulator.app(), "127.0.0.1", port, log_level="critical", access_log=False
-    )
-    asyncio.run(uvicorn.Server(config).serve())
+    serve(StripeSimulator(webhook_url, f"http://127.0.0.1:{port}").app(), port)
 
 
 if __name__ == "__main__":
