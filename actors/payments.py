@@ -20,9 +20,10 @@ from messages.payments.payments import (
     PaymentCommand,
     PaymentEvent,
     PaymentView,
+    ReviewDecided,
 )
 from messages.users import user_channel
-from storage import ledger
+from storage import ledger, payments_reviews
 from storage.database import Connection
 from storage.payments_projection import Placed, write
 
@@ -83,3 +84,6 @@ class PaymentsKind(EntityKind[Payment, PaymentCommand, PaymentEvent]):
         self, connection: Connection, applied: Sequence[Applied[PaymentEvent]]
     ) -> None:
         await write(connection, [Placed(a.entity_id, a.sequence, a.event) for a in applied])
+        for one in applied:
+            if isinstance(one.event, ReviewDecided):
+                await payments_reviews.decided(connection, one.entity_id, one.event)

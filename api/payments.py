@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api.auth import Payer, PaymentReader, PaymentReviewer
@@ -14,13 +14,16 @@ from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
+from api.payment_reviews import check_claim
+from api.payment_risk import assess_payment
 from api.services import Services, ServicesDep
-from domain.payments.risk import Features, assess
+from domain.payments.risk_features import Asked
 from domain.payments.routing import check_amount, route
 from messages.keys import derive_id, derive_key
 from messages.payments.errors import MethodNotOffered, PaymentDenied, PaymentNotFound
 from messages.payments.gateways import GatewayName, Method
 from messages.payments.payments import (
+    Assessment,
     CancelPayment,
     Capture,
     CapturePayment,
@@ -59,6 +62,9 @@ class NewPayment(Input):
         "", description="Where the payer comes back to from the provider's page."
     )
     capture: Capture = Field(Capture.AUTOMATIC, description="manual: authorise now, take later.")
+    billing_country: str = Field(
+        "", pattern=r"^([A-Z]{2})?$", description="Where the bill goes, as DE, if it is known."
+    )
 
 
 class NewCapture(Input):
@@ -149,12 +155,23 @@ class PaymentRecord(PaymentSummary):
     "/payments", status_code=201, responses=problems(401, 403, 409), response_model=Payment
 )
 async def start_payment(
-    body: NewPayment, key: KeyHeader, subject: Payer, services: ServicesDep
+    body: NewPayment, key: KeyHeader, subject: Payer, services: ServicesDep, request: Request
 ) -> Payment:
     """Pay money in. Sent again with the same key it is the same payment, and nothing twice."""
     command = command_key(subject.user_id, START, key)
     payment_id = derive_id("payment", command)
-    asked = _order(services, subject.user_id, body)
+    gateways = _gateways(services, body)
+    assessed = Asked(
+        payment_id,
+        subject.user_id,
+        body.amount_minor,
+        body.currency,
+        body.method.value,
+        body.source,
+        body.billing_country,
+    )
+    assessment = await assess_payment(services, request, assessed)
+    asked = _order(subject.user_id, body, gateways, assessment)
     view = await _ask(services, payment_id, asked, command)
     if view.assessment.verdict is Verdict.DENY:
         raise PaymentDenied(payment_id=payment_id)
@@ -246,13 +263,14 @@ async def review_payment(
     services: ServicesDep,
 ) -> Payment:
     """Let a payment on hold go on, or end it."""
+    await check_claim(services, payment_id, subject.user_id)
     command = command_key(subject.user_id, REVIEW.format(payment_id=payment_id), key)
     decided = DecideReview(body.allow, subject.user_id, body.reason)
     return await _change(services, payment_id, decided, command)
 
 
-def _order(services: Services, payer_id: str, body: NewPayment) -> StartPayment:
-    """What is asked of the payment's owner.
+def _gateways(services: Services, body: NewPayment) -> tuple[GatewayName, ...]:
+    """Whom to ask, in this order.
 
     Raises BadPaymentAmount, MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine.
     """
@@ -262,6 +280,13 @@ def _order(services: Services, payer_id: str, body: NewPayment) -> StartPayment:
     gateways = tuple(name for name in plan if name in services.payments.gateways)
     if not gateways:
         raise MethodNotOffered(method=body.method.value, currency=body.currency)
+    return gateways
+
+
+def _order(
+    payer_id: str, body: NewPayment, gateways: tuple[GatewayName, ...], assessment: Assessment
+) -> StartPayment:
+    """What is asked of the payment's owner."""
     return StartPayment(
         payer_id=payer_id,
         purpose=Purpose.TOP_UP,
@@ -269,7 +294,7 @@ def _order(services: Services, payer_id: str, body: NewPayment) -> StartPayment:
         currency=body.currency,
         method=body.method,
         gateways=gateways,
-        assessment=assess(Features(body.amount_minor, body.currency)),
+        assessment=assessment,
         capture=body.capture,
         source=body.source,
         return_url=body.return_url,

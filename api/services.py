@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from api.doors import DoorSettings
+from api.payment_risk_metrics import PaymentRiskMetrics
 from api.rate_limits import Limiter
 from api.recent_keys import RecentKeys
 from api.webhook_inbox import WebhookInbox
@@ -22,6 +23,7 @@ from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.payment_courier import Courier
 from integrations.refresh_tokens import RefreshTokens
+from integrations.risk_scorer import RiskScorer
 from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
@@ -128,6 +130,7 @@ class Services:
     vault: seals secrets that are stored.  relying_party: whom passkeys are shown to.
     reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
     limiter: of how often one may ask; without one, there is no limit.  attempts: at secrets.
+    scorer: an outside word on how risky a payment is; without one there is none.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -149,6 +152,8 @@ class Services:
     external: ExternalSignIn = field(default_factory=ExternalSignIn)
     courier: Courier | None = None
     inbox: WebhookInbox | None = None
+    scorer: RiskScorer | None = None
+    risk_metrics: PaymentRiskMetrics = field(default_factory=PaymentRiskMetrics)
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
     attempts: Attempts = field(default_factory=_attempts_here)

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     stripe_secret_key: str = Field("", repr=False)
     stripe_webhook_secret: str = Field("", repr=False)
     stripe_url: str = ""
+    # Whom to ask how risky a payment is, if anybody: a URL that answers a signed POST.
+    risk_scorer_url: str = Field("", repr=False)
+    risk_scorer_secret: str = Field("", repr=False)
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""
     # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.
@@ -176,6 +179,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"VIBESTREAM_{provider.upper()}_ISSUER must be https")
             if self.environment == "production" and not issuer.startswith("https://"):
                 raise ValueError(f"production refuses VIBESTREAM_{provider.upper()}_ISSUER")
+        return self
+
+    @model_validator(mode="after")
+    def _scorer_is_whole(self) -> Self:
+        if self.risk_scorer_url:
+            if not is_safe(self.risk_scorer_url):
+                raise ValueError("VIBESTREAM_RISK_SCORER_URL must be https")
+            if len(self.risk_scorer_secret) < 16:
+                raise ValueError("VIBESTREAM_RISK_SCORER_SECRET needs 16 characters or more")
         return self
 
     @model_validator(mode="after")

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     PAY = "payments:pay"
     READ_PAYMENTS = "payments:read-own"
     REVIEW_PAYMENTS = "payments:review"
+    MANAGE_RISK = "payments:manage-risk"
     MODERATE = "platform:moderate"
     OPERATE = "platform:operate"
     READ_AUDIT = "platform:audit"
@@ -67,7 +68,12 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SERVICE: (
         frozenset(Permission)
         - _USER
-        - {Permission.PUBLISH_SONG, Permission.OPERATE, Permission.MANAGE_USERS}
+        - {
+            Permission.PUBLISH_SONG,
+            Permission.OPERATE,
+            Permission.MANAGE_USERS,
+            Permission.MANAGE_RISK,
+        }
     ),
 }
 # Who may do to another's thing what its owner may: whoever has this permission instead.

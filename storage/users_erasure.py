@@ -42,6 +42,8 @@ KEPT: Mapping[str, str] = {
     "moderation.suspensions": "a case's outcome",
     "rewards.streaks": "figures",
     "payments.payments": "bookkeeping, kept as the law demands",
+    "payments.risk_observations": "figures that a decision about a payment was made by",
+    "payments.risk_links": "digests only: who was denied does not begin anew with a new account",
     "music.artists": "the credit of what was published; the name goes if nothing was",
 }
 

@@ -28,6 +28,8 @@ LEFT_OUT: Mapping[str, str] = {
     "users.wallets": "in `wallets`",
     "users.external_identities": "in `external_identities`",
     "users.passkey_challenges": "a proof under way",
+    "payments.risk_observations": "it would tell those who are looked for how they are found",
+    "payments.risk_links": "it would tell those who are looked for how they are found",
 }
 
 # `$1`: the user's id. Every part is a list of objects, in the order of time where it has one.

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from actors.runtime.metrics import HandleMetrics
 from api.app import create_app
+from api.payment_risk_metrics import PaymentRiskMetrics
 from api.services import ApiSettings, ExternalSignIn, HealthCheck, RealtimeEndpoints, Services
 from api.webhook_inbox import WebhookInbox
 from bus.health import bus_lag
@@ -27,7 +28,7 @@ from deployments.composition.common import (
 )
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.composition.identity import open_identity_providers
-from deployments.composition.payments import open_courier
+from deployments.composition.payments import open_courier, open_scorer
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -62,7 +63,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
     redis = redis_asyncio.Redis.from_url(url, credential_provider=credentials, socket_timeout=5)
     counters = open_client(url, credentials)
     objects = open_objects(settings.objects_url or f"file://{folder / 'objects'}")
-    metrics = HandleMetrics()
+    metrics, risk_metrics = HandleMetrics(), PaymentRiskMetrics()
     revocations = await open_revocations(secrets.present("postgres_url"))
     tokens = open_tokens(settings, revocations)
     await follow_keys(settings, tokens)
@@ -105,6 +106,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         handles=handles,
         courier=open_courier(settings, handles["payments"]),
         inbox=WebhookInbox(pool),
+        scorer=open_scorer(settings),
+        risk_metrics=risk_metrics,
         health_checks=(
             *_stores(pool, redis, RedisStream(url, credentials), objects),
             HealthCheck("secrets", secrets.health, critical=False),
@@ -112,6 +115,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         ),
         scrapers={
             "gateway-handles": handle_metrics,
+            "gateway-payment-risk": risk_metrics.text,
             **{name: partial(processes.scrape, name) for name in _watched(settings)},
             "realtime": processes.scrape_realtime,
         },

@@ -8,6 +8,8 @@ from deployments.settings import Settings
 from integrations.payment_breaker import Breaker
 from integrations.payment_courier import Courier
 from integrations.payment_gateway import PaymentGateway
+from integrations.risk_scorer import RiskScorer
+from integrations.risk_scorer_http import HttpRiskScorer
 from messages.payments.gateways import GatewayName
 
 
@@ -28,3 +30,10 @@ def open_gateways(settings: Settings) -> dict[GatewayName, PaymentGateway]:
         )
         found.append(StripeGateway(account))
     return {gateway.name: Breaker(gateway, now_ms) for gateway in found}
+
+
+def open_scorer(settings: Settings) -> RiskScorer | None:
+    """The external scorer of payments, if there is one."""
+    if not settings.risk_scorer_url:
+        return None
+    return HttpRiskScorer(settings.risk_scorer_url, settings.risk_scorer_secret)

@@ -88,6 +88,7 @@ USED_UP = "a mailed or shown token that is used up by it"
 COUNTED = "a letter, and letters are counted"
 SAME = "it says how things shall be: again changes nothing"
 OWN_KEY = "the sender's own id of the event is its key"
+READS = "it changes nothing"
 NO_KEY = {
     "/api/v1/sessions": PROOF,
     "/api/v1/sessions/second-factor": PROOF,
@@ -103,6 +104,7 @@ NO_KEY = {
     "/api/v1/password-resets/completion": USED_UP,
     "/api/v1/email-changes/completion": USED_UP,
     "/api/v1/users/me/deactivation": SAME,
+    "/api/v1/payment-risk/trials": READS,
     "/api/v1/users/me/deletion": SAME,
     "/api/v1/users/me/totp": FRESH,
     "/api/v1/users/me/totp/confirmation": PROOF,

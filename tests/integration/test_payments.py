@@ -132,7 +132,7 @@ async def test_a_large_payment_waits_for_a_person(world: World) -> None:
     assert world.gateway.asked == []
     await world.sign_in("root", Role.ADMIN)
     (waiting,) = (await world.get("payments?status=on_hold")).json()["items"]
-    assert waiting["reasons"] == ["amount-large"]
+    assert waiting["reasons"] == ["amount-large", "email-unverified"]
     allowed = await world.post(
         f"payments/{payment['payment_id']}/review", {"allow": True, "reason": "called her"}
     )
