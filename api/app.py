@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api import (
     api_keys,
@@ -37,6 +38,7 @@ from api import (
     reports,
     reward_trees,
     rewards,
+    routing,
     second_factors,
     step_up,
     treasury,
@@ -71,11 +73,10 @@ from api.services import Services
 from api.songs import PUBLISH
 from api.uploads import FORM_OVERHEAD_BYTES
 
-# Asked in this order, so what is asked most comes first. Its routes are the application's own: an
-# included router is looked through twice for each request.
-OWN = (discovery, market_orders, market_batch)
 CONTEXTS = (
-    *OWN,
+    discovery,
+    market_orders,
+    market_batch,
     claims,
     users,
     second_factors,
@@ -171,11 +172,12 @@ def _routes(version: str) -> FastAPI:
     problems.install(app)
     access = route_access()
     for context in CONTEXTS:
-        router = guard(context.router)
-        if context in OWN:
-            app.router.routes.extend(router.routes)
-        else:
-            app.include_router(router)
+        # The application's own: an included router is looked through twice for each request.
+        for route in guard(context.router).routes:
+            if isinstance(route, APIRoute):
+                route.unique_id = openapi.operation_id(route)
+            app.router.routes.append(route)
+    routing.index(app.router)
     document: dict[str, Any] = {}
 
     def cached() -> dict[str, Any]:

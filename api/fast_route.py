@@ -51,6 +51,8 @@ class FastRoute(APIRoute):
         solved = {name: await dependency(request) for name, dependency in self._dependencies}
         body = b"" if self._body is None else await request.body()
         values = self._read(scope, body)
+        if values is not None and self.dependant.request_param_name:
+            values[self.dependant.request_param_name] = request
         if values is None:
             again = receive if self._body is None else _replay(body, receive)
             await super().handle(scope, again, send)

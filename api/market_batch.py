@@ -14,7 +14,7 @@ from api.fast_route import FastRoute
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.market_orders import NewOrder, Order, Replacement, placing, replacing, shown
-from api.openapi import operation_id, problems
+from api.openapi import problems
 from api.services import ServicesDep
 from messages.errors import VibeStreamError
 from messages.keys import derive_key
@@ -24,7 +24,6 @@ router = APIRouter(
     prefix="/api/v1",
     tags=["market"],
     route_class=FastRoute,
-    generate_unique_id_function=operation_id,
 )
 
 BATCH = "POST /api/v1/books/{issue_id}/orders/batch"

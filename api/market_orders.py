@@ -13,7 +13,7 @@ from api.auth import Holder, Trader
 from api.fast_route import FastRoute
 from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Amount, Input
-from api.openapi import operation_id, problems
+from api.openapi import problems
 from api.pagination import (
     DEFAULT_LIMIT,
     CursorQuery,
@@ -45,7 +45,6 @@ router = APIRouter(
     prefix="/api/v1",
     tags=["market"],
     route_class=FastRoute,
-    generate_unique_id_function=operation_id,
 )
 
 PLACE = "POST /api/v1/books/{issue_id}/orders"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from api.auth import public
+from api.fast_route import FastRoute
 from api.openapi import problems
 from api.services import ServicesDep
 from messages.errors import NotFound
 from messages.payments.gateways import GatewayName
 from storage import payments_webhooks as storage
 
-router = APIRouter(prefix="/api/v1", tags=["payments"])
+router = APIRouter(prefix="/api/v1", tags=["payments"], route_class=FastRoute)
 
 
 class GatewayNotFound(NotFound):

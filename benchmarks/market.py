@@ -36,7 +36,7 @@ from messages.market import ActivateIssue, BuyShares, DraftIssue, issue_id_of
 from messages.market.accounts import available
 from messages.market.orders import OpenTrading, OrderView
 from storage import ledger, placement
-from storage.database import Pool, open_pool
+from storage.database import KEYED, Pool, open_pool
 from storage.migrate import migrate
 
 SECONDS = float(os.environ.get("VIBESTREAM_BENCH_SECONDS", "5"))
@@ -73,7 +73,7 @@ class Bench:
     async def open(self) -> None:
         """Migrate, fund the users, sell and open the issues."""
         await migrate(self.url)
-        self.pool = await open_pool(self.url)
+        self.pool = await open_pool(self.url, settings=KEYED)
         await placement.ensure(
             self.pool, self.kind.name, dict.fromkeys(range(self.kind.partitions), HOST)
         )

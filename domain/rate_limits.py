@@ -57,7 +57,8 @@ CREDENTIALS = Limit("credentials", 60, 60, by_network=True, exact=True)
 REFRESH = Limit("refresh", 600, 60, by_network=True, exact=True)
 REGISTRATIONS = Limit("registrations", 100, 3_600, by_network=True, exact=True)
 CONFIRMATIONS = Limit("confirmations", 30, 60, exact=True)
-WEBHOOKS = Limit("webhooks", 6_000, 60, by_network=True)
+# After an outage a provider sends what it held back, all from a few addresses.
+WEBHOOKS = Limit("webhooks", 300_000, 60, by_network=True)
 CONNECTIONS = Limit("connections", 6_000, 60, by_network=True)
 
 LIMITS: Mapping[str, Limit] = {
