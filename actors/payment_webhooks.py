@@ -17,10 +17,12 @@ import structlog
 from domain.payments.snapshots import join
 from integrations.payment_courier import Asks
 from integrations.payment_gateway import PaymentGateway
+from integrations.payment_recorder import during
 from messages.envelope import Event
 from messages.errors import Refusal
 from messages.keys import derive_key, is_id
-from messages.payments.gateways import CallDeclined, GatewayName, Snapshot
+from messages.payments.exchanges import Occasion
+from messages.payments.gateways import CallDeclined, CallKind, GatewayName, Snapshot
 from messages.payments.payments import RecordSnapshot, Source
 from messages.payments.webhooks import STREAM, WebhookState, WebhookTaken
 from storage import payments, payments_webhooks
@@ -95,7 +97,8 @@ class PaymentWebhooksHandler:
             return WebhookState.UNRELATED
         async with self._free:
             try:
-                snapshot = _said(told) or await gateway.fetch(ref)
+                with during(Occasion(Source.WEBHOOK, payment_id, kind=CallKind.FETCH.value)):
+                    snapshot = _said(told) or await gateway.fetch(ref)
             except CallDeclined as error:
                 log.warning("webhook of a charge that is not there", ref=ref, code=error.code)
                 return WebhookState.UNRELATED

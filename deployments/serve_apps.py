@@ -28,6 +28,9 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> Any:
         return self._app
 
+    async def __del__(self) -> None:  # Serve awaits it
+        await self._app.state.close()
+
 
 class RealtimeReplica:
     """The WebSocket door: its own fast listener, and the same protocol on Serve's own route."""

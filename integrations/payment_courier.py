@@ -13,7 +13,9 @@ from typing import Any, Protocol
 import structlog
 
 from integrations.payment_gateway import Order, PaymentGateway, Return
+from integrations.payment_recorder import during
 from messages.keys import derive_key
+from messages.payments.exchanges import Occasion
 from messages.payments.gateways import (
     Call,
     CallDeclined,
@@ -23,7 +25,7 @@ from messages.payments.gateways import (
     GatewayName,
     Snapshot,
 )
-from messages.payments.payments import PaymentView, RecordAnswer, RecordFailure
+from messages.payments.payments import PaymentView, RecordAnswer, RecordFailure, Source
 
 MAX_CALLS = 4  # in a row: create, capture, and a spare for each
 
@@ -59,7 +61,8 @@ class Courier:
 
     async def perform(self, payment: PaymentView, call: Call) -> PaymentView:
         """Perform one call, and tell the payment's owner what came of it."""
-        recorded = await self._attempt(payment, call)
+        with during(_occasion(payment, call)):
+            recorded = await self._attempt(payment, call)
         name = recorded.snapshot if isinstance(recorded, RecordAnswer) else recorded
         key = derive_key("payment-call", call.call_id, call.tries, repr(name))
         answer = await self._payments.ask(payment.payment_id, recorded, key=key)
@@ -99,6 +102,16 @@ class Courier:
                 return await gateway.refund(asked, call.key)
             case CallKind.FETCH:
                 return await gateway.fetch(call.ref)
+
+
+def _occasion(payment: PaymentView, call: Call) -> Occasion:
+    return Occasion(
+        Source.CALL,
+        payment_id=payment.payment_id,
+        call_id=call.call_id,
+        kind=call.kind.value,
+        tries=call.tries,
+    )
 
 
 def _order(payment: PaymentView) -> Order:

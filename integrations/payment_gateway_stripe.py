@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
 import stripe
 
 from integrations.payment_gateway import Order, Return
+from integrations.stripe_client import OpenHttp, StripeHttp, StripeSettings, ask, open_client
 from messages.payments.gateways import (
-    CallDeclined,
     CallNotSent,
     CallOutcomeUnknown,
     DisputeStatus,
@@ -33,7 +31,6 @@ from messages.payments.gateways import (
 from messages.payments.payments import Capture
 from messages.payments.webhooks import WebhookEvent, WebhookMalformed, WebhookSignatureWrong
 
-TIMEOUT_S = 10.0
 TOLERANCE_MS = 300_000
 EXPAND = ["latest_charge.refunds", "latest_charge.dispute"]
 STATUS = {
@@ -50,32 +47,16 @@ RETURNS = {"succeeded": ReturnStatus.SUCCEEDED, "failed": ReturnStatus.FAILED,
 DISPUTES = {"won": DisputeStatus.WON, "lost": DisputeStatus.LOST}
 
 
-@dataclass(frozen=True, slots=True)
-class StripeSettings:
-    """An account. `url`: of a stand-in; empty for Stripe itself."""
-
-    secret_key: str
-    webhook_secret: str
-    url: str = ""
-    timeout_s: float = TIMEOUT_S
-
-
 class StripeGateway:
     """The port to Stripe."""
 
     name = GatewayName.STRIPE
     healthy = True
 
-    def __init__(self, settings: StripeSettings) -> None:
+    def __init__(self, settings: StripeSettings, open_http: OpenHttp | None = None) -> None:
         self._settings = settings
-        self._http = stripe.HTTPXClient(timeout=settings.timeout_s)
-        addresses: Any = {"api": settings.url} if settings.url else None
-        self._client = stripe.StripeClient(
-            settings.secret_key,
-            http_client=self._http,
-            base_addresses=addresses,
-            max_network_retries=0,  # the payment's owner asks again, under the same key
-        )
+        self._http = StripeHttp(settings.timeout_s, open_http)
+        self._client = open_client(settings, self._http)
 
     async def create(self, order: Order, key: str) -> Snapshot:
         """Make a PaymentIntent, and confirm it if the page gave a card."""
@@ -118,14 +99,14 @@ class StripeGateway:
             "metadata": {"refund_id": refund.refund_id},
         }
         refunds = self._client.v1.refunds
-        await self._call(lambda: refunds.create_async(params, self._options(key)))
+        await ask(lambda: refunds.create_async(params, self._options(key)))
         return await self._look_after(refund.ref)
 
     async def fetch(self, ref: str) -> Snapshot:
         """The intent as it is."""
         params: Any = {"expand": EXPAND}
         intents = self._client.v1.payment_intents
-        intent = await self._call(lambda: intents.retrieve_async(ref, params))
+        intent = await ask(lambda: intents.retrieve_async(ref, params))
         return _snapshot(intent)
 
     async def read_webhook(
@@ -157,7 +138,7 @@ class StripeGateway:
         return {"idempotency_key": key}
 
     async def _ask(self, call: Callable[[], Awaitable[Any]]) -> Snapshot:
-        intent = await self._call(call)
+        intent = await ask(call)
         answer = getattr(intent, "last_response", None)
         if answer is not None and answer.headers.get("idempotent-replayed") == "true":
             return await self._look_after(intent.id)
@@ -169,28 +150,6 @@ class StripeGateway:
             return await self.fetch(ref)
         except CallNotSent as error:
             raise CallOutcomeUnknown(reason=str(error.params.get("reason", ""))) from None
-
-    async def _call(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Await a call of the library. Raises what the port says."""
-        try:
-            return await call()
-        except (stripe.CardError, stripe.InvalidRequestError) as error:
-            raise CallDeclined(reason=_reason(error)) from None
-        except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as error:
-            raise CallNotSent(reason=_reason(error)) from None
-        except stripe.APIConnectionError as error:
-            cause = error.__cause__ or error.__context__
-            if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-                raise CallNotSent(reason="not-reached") from None
-            raise CallOutcomeUnknown(reason="connection") from error
-        except stripe.StripeError as error:
-            raise CallOutcomeUnknown(reason=_reason(error)) from None
-
-
-def _reason(error: stripe.StripeError) -> str:
-    body = error.json_body if isinstance(error.json_body, dict) else {}
-    details = body.get("error", {}) if isinstance(body.get("error", {}), dict) else {}
-    return str(details.get("decline_code") or error.code or type(error).__name__)[:64]
 
 
 def _snapshot(intent: Any) -> Snapshot:

@@ -19,12 +19,14 @@ from messages.payments.payments import (
     PaymentChanged,
     PaymentEvent,
     PaymentStarted,
+    ReviewDecided,
     SnapshotSeen,
 )
+from storage import audit, payments_movements
 from storage.database import Connection
 
 # Statements of one `with` see the tables as they were before it, so none may need another's rows.
-WRITE = """
+WRITE = f"""
 with added as (
     insert into payments.payments
         (payment_id, payer_id, purpose, status, amount_minor, currency, method, gateway, subject,
@@ -58,6 +60,10 @@ seen as (
         as s (gateway text, ref text, payment_id uuid, attempt integer)
     on conflict do nothing
 ),
+booked as ({payments_movements.BOOK}
+),
+decided as ({payments_movements.DECIDE}
+),
 called as (
     insert into payments.calls
         (call_id, payment_id, kind, gateway, key, tries, due_at_ms, code, made_at_ms, ended_at_ms)
@@ -72,7 +78,7 @@ set tries = coalesce(e.tries, c.tries), due_at_ms = coalesce(e.due_at_ms, c.due_
     code = e.code, ended_at_ms = coalesce(e.ended_at_ms, c.ended_at_ms)
 from jsonb_to_recordset($6)
     as e (call_id uuid, tries integer, due_at_ms bigint, code text, ended_at_ms bigint)
-where c.call_id = e.call_id"""
+where c.call_id = e.call_id"""  # noqa: S608 - constants
 
 _encode = msgspec.json.Encoder().encode
 Row = dict[str, Any]
@@ -96,17 +102,21 @@ class _Rows:
         self.seen: dict[tuple[str, str], Row] = {}
         self.called: dict[str, Row] = {}
         self.answered: dict[str, Row] = {}
+        self.booked: dict[payments_movements.Key, Row] = {}
+        self.decided: list[Row] = []
 
     def take(self, placed: Placed) -> None:
         """Fold a fact."""
+        decided = payments_movements.decided(*placed)
+        if decided is not None:
+            self.decided.append(decided)
         match placed.event:
             case PaymentStarted() as event:
                 self.added[placed.payment_id] = _started(event)
             case PaymentChanged() as event:
                 self._change(placed.payment_id, placed.number, event)
-            case SnapshotSeen(number=number, gateway=gateway, snapshot=snapshot):
-                row = _charge(gateway.value, snapshot.ref, placed.payment_id, number)
-                self.seen.setdefault((gateway.value, snapshot.ref), row)
+            case SnapshotSeen() as event:
+                self._see(placed.payment_id, event)
             case CallMade() as event:
                 self.answered.pop(event.call.call_id, None)
                 self.called[event.call.call_id] = _made(placed.payment_id, event)
@@ -127,6 +137,8 @@ class _Rows:
             list(self.seen.values()),
             list(self.called.values()),
             list(self.answered.values()),
+            list(self.booked.values()),
+            self.decided,
         )
         return [_encode(rows).decode() for rows in lists]
 
@@ -145,6 +157,12 @@ class _Rows:
         else:
             self.changed[payment_id] = {"payment_id": payment_id, **now}
 
+    def _see(self, payment_id: str, event: SnapshotSeen) -> None:
+        gateway, ref = event.gateway.value, event.snapshot.ref
+        self.seen.setdefault((gateway, ref), _charge(gateway, ref, payment_id, event.number))
+        for key, row in payments_movements.moved(payment_id, event).items():
+            self.booked[key] = payments_movements.newer(self.booked.get(key), row)
+
     def _answer(self, call_id: str, row: Row) -> None:
         if call_id in self.called:
             self.called[call_id] |= row
@@ -158,6 +176,21 @@ async def write(connection: Connection, placed: Sequence[Placed]) -> None:
     for one in placed:
         rows.take(one)
     await connection.execute(WRITE, *rows.columns())
+    for one in placed:
+        if isinstance(one.event, ReviewDecided):
+            await _audit(connection, one.payment_id, one.event)
+
+
+async def _audit(connection: Connection, payment_id: str, event: ReviewDecided) -> None:
+    """Who let a payment go on, or ended it, and why: in the chain of the audit log, too."""
+    await audit.record(
+        connection,
+        "payment.allowed" if event.allow else "payment.denied",
+        actor=event.by,
+        subject=f"payment:{payment_id}",
+        at_ms=event.at_ms,
+        detail={"reason": event.reason},
+    )
 
 
 def _started(event: PaymentStarted) -> Row:

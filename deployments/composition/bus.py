@@ -17,7 +17,7 @@ from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
-from deployments.composition.payments import open_courier
+from deployments.composition.payments import open_courier, open_recorder
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -44,7 +44,8 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     pool = await open_pool(url, max_size=4, application_name=name, present_url=present_url)
     handles = open_handles(settings, pool, transport, HandleMetrics(registry))
     payments = handles["payments"]
-    courier = open_courier(settings, payments)
+    recorder = open_recorder(settings, pool)
+    courier = open_courier(settings, payments, recorder)
     worker = Worker(
         name,
         store,
@@ -66,6 +67,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         Job("password-resets", RESETS_EVERY_S, resets),
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
     )
+    worker.also(recorder)
     if settings.smtp_url:  # without it letters wait in the queue
         worker.also(open_sender(settings, pool, store, registry, secrets))
     await worker.start()

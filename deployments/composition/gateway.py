@@ -28,7 +28,7 @@ from deployments.composition.common import (
 )
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.composition.identity import open_identity_providers
-from deployments.composition.payments import open_courier, open_scorer
+from deployments.composition.payments import open_courier, open_recorder, open_scorer
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -74,6 +74,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         return generate_latest(metrics.registry)
 
     handles = open_handles(settings, pool, processes, metrics)
+    recorder = open_recorder(settings, pool)
     services = Services(
         pool=pool,
         objects=objects,
@@ -104,7 +105,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
             settings.where.startswith("https://"),
         ),
         handles=handles,
-        courier=open_courier(settings, handles["payments"]),
+        courier=open_courier(settings, handles["payments"], recorder),
         inbox=WebhookInbox(pool),
         scorer=open_scorer(settings),
         risk_metrics=risk_metrics,
@@ -121,6 +122,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         },
     )
     app = create_app(services)
+    app.state.close = recorder.close
     collect_seldom()
     return app
 

@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
 from actors.runtime.handle import Handle
 from deployments.composition.common import now_ms
 from deployments.settings import Settings
 from integrations.payment_breaker import Breaker
 from integrations.payment_courier import Courier
 from integrations.payment_gateway import PaymentGateway
+from integrations.payment_recorder import Recorder
+from integrations.private_files import load_secret
 from integrations.risk_scorer import RiskScorer
 from integrations.risk_scorer_http import HttpRiskScorer
+from messages.payments.exchanges import Exchange
 from messages.payments.gateways import GatewayName
+from storage import payments_exchanges
+from storage.database import Pool
+
+if TYPE_CHECKING:
+    from integrations.stripe_client import StripeSettings
 
 
-def open_courier(settings: Settings, payments: Handle) -> Courier:
+def open_recorder(settings: Settings, pool: Pool) -> Recorder:
+    """What keeps the exchanges with the providers."""
+
+    async def save(exchanges: Sequence[Exchange]) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await payments_exchanges.add(connection, exchanges)
+
+    digest_key = load_secret(settings.folder / "payments.secret")
+    return Recorder(save, now_ms, lambda: str(uuid.uuid4()), digest_key)
+
+
+def open_courier(settings: Settings, payments: Handle, recorder: Recorder) -> Courier:
     """The courier of calls to the providers."""
-    return Courier(payments, open_gateways(settings))
+    return Courier(payments, open_gateways(settings, recorder))
 
 
-def open_gateways(settings: Settings) -> dict[GatewayName, PaymentGateway]:
+def open_gateways(settings: Settings, recorder: Recorder) -> dict[GatewayName, PaymentGateway]:
     """A client of each provider that is configured, behind a circuit breaker of its own."""
     found: list[PaymentGateway] = []
     if settings.stripe_secret_key:
         # Stripe's library takes most of a second to import.
-        from integrations.payment_gateway_stripe import StripeGateway, StripeSettings
+        from integrations.payment_gateway_stripe import StripeGateway
 
-        account = StripeSettings(
-            settings.stripe_secret_key, settings.stripe_webhook_secret, settings.stripe_url
-        )
-        found.append(StripeGateway(account))
+        open_http = partial(recorder.client, GatewayName.STRIPE)
+        found.append(StripeGateway(stripe_account(settings), open_http))
     return {gateway.name: Breaker(gateway, now_ms) for gateway in found}
+
+
+def stripe_account(settings: Settings) -> StripeSettings:
+    """The account at Stripe."""
+    from integrations.stripe_client import StripeSettings
+
+    return StripeSettings(
+        settings.stripe_secret_key, settings.stripe_webhook_secret, settings.stripe_url
+    )
 
 
 def open_scorer(settings: Settings) -> RiskScorer | None:

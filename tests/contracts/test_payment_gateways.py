@@ -12,7 +12,8 @@ import pytest
 import uvicorn
 
 from integrations.payment_gateway import Order, Return
-from integrations.payment_gateway_stripe import StripeGateway, StripeSettings
+from integrations.payment_gateway_stripe import StripeGateway
+from integrations.stripe_client import StripeSettings
 from messages.payments.gateways import (
     CallDeclined,
     CallNotSent,
