@@ -121,7 +121,7 @@ class PaymentAssessment(BaseModel):
     assessed_at_ms: int
     features: dict[str, int]
     recorded: EvaluationResult
-    outcomes: list[RuleOutcome] = Field(description="Every rule, whether it held or not.")
+    outcomes: list[RuleOutcome] = Field(description="Every rule of then, whether it holds or not.")
     scorer: ScorerExchange | None
     replayed: EvaluationResult = Field(description="The features under the policy of then, now.")
     same: bool = Field(description="Whether that comes to the same in every rule.")
@@ -228,9 +228,10 @@ async def get_payment_assessment(
 ) -> PaymentAssessment:
     """Why a payment was allowed, held or denied, worked out again from what was recorded."""
     found = await risk.find(services.pool, str(payment_id))
-    if found is None or found.evaluation is None or found.assessed_at_ms is None:
+    if found is None or found.assessed is None:
         raise AssessmentNotFound
-    again, now = replay(found), None
+    assessed = found.assessed
+    again, now = replay(found, found.policy), None
     if under_active:
         async with services.pool.acquire() as connection:
             now = replay(found, await policies.active(connection, services.clock()))
@@ -239,15 +240,15 @@ async def get_payment_assessment(
         payment_id=payment_id,
         payer_id=UUID(made.payer_id),
         observed_at_ms=made.at_ms,
-        assessed_at_ms=found.assessed_at_ms,
+        assessed_at_ms=assessed.at_ms,
         features=made.features,
-        recorded=_result(found.evaluation),
-        outcomes=[_outcome(one) for one in found.evaluation.outcomes],
+        recorded=_result(assessed),
+        outcomes=[_outcome(one) for one in again.outcomes],
         scorer=ScorerExchange(**msgspec.structs.asdict(found.external)) if found.external else None,
         replayed=_result(again),
-        same=again == found.evaluation,
+        same=assessed.agrees(again),
         under_active=_result(now) if now else None,
-        same_under_active=now.verdict is found.evaluation.verdict if now else None,
+        same_under_active=now.verdict is assessed.verdict if now else None,
     )
 
 
@@ -290,7 +291,7 @@ def _case(row: storage.ReviewRow, now_ms: int) -> ReviewCase:
     )
 
 
-def _result(found: Evaluation) -> EvaluationResult:
+def _result(found: Evaluation | risk.Assessed) -> EvaluationResult:
     return EvaluationResult(
         policy_version=found.policy_version,
         verdict=found.verdict,

@@ -17,13 +17,12 @@ from api.payment_device import known_device
 from api.services import Services
 from domain.payments.risk import Evaluation, External, RiskPolicy, evaluate
 from domain.payments.risk_features import Asked, features, worth_cents
-from domain.payments.risk_policy import read
 from integrations.risk_scorer import Question
 from integrations.time_zones import countries_of
 from messages.payments.payments import Assessment
 from storage import payments_risk as storage
 from storage import payments_risk_policies as policies
-from storage.payments_risk import Observation, Part, Recorded
+from storage.payments_risk import Assessed, Observation, Part, Recorded
 
 DIGEST_BYTES = 16
 # Names of kinds of card, the same for everybody, as Stripe's test mode has; of no card.
@@ -38,47 +37,46 @@ async def assess_payment(services: Services, request: Request, asked: Asked) -> 
     """
     began = time.perf_counter()
     found = await _observe(services, asked, _parts(services, request, asked))
-    if found.evaluation is None:
-        found = await _score(services, asked, found)
-    assert found.evaluation is not None, "it was evaluated"
-    services.risk_metrics.assessed(found.evaluation.verdict, time.perf_counter() - began)
-    return found.evaluation.assessment()
+    assessment = found if isinstance(found, Assessment) else await _score(services, asked, found)
+    services.risk_metrics.assessed(assessment.verdict, time.perf_counter() - began)
+    return assessment
 
 
-async def _observe(services: Services, asked: Asked, parts: list[Part]) -> Recorded:
-    """The observation of a payment; with its evaluation, where no scorer has to be asked."""
+async def _observe(services: Services, asked: Asked, parts: list[Part]) -> Assessment | Recorded:
+    """The observation of a payment, or what came of it, where no scorer has to be asked."""
     now_ms = services.clock()
     async with services.pool.acquire() as connection, connection.transaction():
         await storage.lock(connection, parts)
-        found = await storage.find(connection, asked.payment_id)
-        if found is not None:
-            return found
-        policy = await policies.active(connection, now_ms)
-        history = await storage.gather(connection, asked.payer_id, parts, now_ms)
+        history, policy = await storage.gather(connection, asked.payer_id, parts, now_ms)
+        policy = policy or await policies.active(connection, now_ms)
         zone = history.account.time_zone if history.account else ""
         known = features(asked, history, now_ms, countries_of(zone))
         made = Observation(asked.payment_id, asked.payer_id, policy.version, known, now_ms)
+        found = evaluate(known, policy) if services.scorer is None else None
         worth = worth_cents(asked.amount_minor, asked.currency)
-        await storage.observe(connection, made, parts, worth)
-        if services.scorer is not None:
-            return Recorded(made, "")
-        evaluation = evaluate(known, policy)
-        await storage.assess(connection, asked.payment_id, evaluation, None, now_ms)
-    return Recorded(made, "", evaluation)
+        if await storage.observe(connection, made, parts, worth, found):
+            return found.assessment() if found else Recorded(made, policy)
+        before = await storage.find(connection, asked.payment_id)
+    assert before is not None, "it was observed before"
+    return _of(before.assessed) if before.assessed else before
 
 
-async def _score(services: Services, asked: Asked, found: Recorded) -> Recorded:
+async def _score(services: Services, asked: Asked, found: Recorded) -> Assessment:
     """Ask the scorer, outside of any transaction, and record what follows."""
     made = found.observation
     external = await _ask(services, asked, made) if services.scorer else None
-    async with services.pool.acquire() as connection, connection.transaction():
-        row = await policies.get(connection, made.policy_version)
-        assert row is not None, "the observation refers to it"
-        evaluation = evaluate(made.features, row.policy, external)
-        await storage.assess(connection, made.payment_id, evaluation, external, services.clock())
-        recorded = await storage.find(connection, made.payment_id)
+    evaluation = evaluate(made.features, found.policy, external)
+    at_ms = services.clock()
+    await storage.assess(services.pool, made.payment_id, evaluation, external, at_ms)
+    recorded = await storage.find(services.pool, made.payment_id)
     assert recorded is not None, "it was observed"
-    return recorded
+    assert recorded.assessed is not None, "and assessed, by whoever was first"
+    return _of(recorded.assessed)
+
+
+def _of(assessed: Assessed) -> Assessment:
+    codes = tuple(reason.code for reason in assessed.reasons)
+    return Assessment(assessed.verdict, assessed.score, codes, assessed.policy_version)
 
 
 async def _ask(services: Services, asked: Asked, made: Observation) -> External:
@@ -98,10 +96,9 @@ async def _ask(services: Services, asked: Asked, made: Observation) -> External:
     return external
 
 
-def replay(recorded: Recorded, policy: RiskPolicy | None = None) -> Evaluation:
-    """What the recorded features come to: under the policy of then, or another one."""
-    then = policy or read(recorded.policy)
-    return evaluate(recorded.observation.features, then, recorded.external)
+def replay(recorded: Recorded, policy: RiskPolicy) -> Evaluation:
+    """What the recorded features, and the scorer's word of then, come to under a policy."""
+    return evaluate(recorded.observation.features, policy, recorded.external)
 
 
 def _parts(services: Services, request: Request, asked: Asked) -> list[Part]:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from domain.payments.risk import Evaluation, External, Outcome
+from domain.payments.risk import Evaluation, External, Outcome, RiskPolicy
 from domain.payments.risk_features import Account, History, Seen
-from domain.payments.risk_policy import MOST_COUNTED
+from domain.payments.risk_policy import MOST_COUNTED, read
 from messages.payments.payments import Verdict
 from storage.database import Connection, Pool
+from storage.payments_risk_policies import ACTIVE
 
 # Failures of a provider's or of the way to it, which say nothing of a card.
 NOT_DECLINED = ("not-reached", "circuit-open", "gateway-not-configured")
@@ -19,8 +20,12 @@ LOOKED_BACK = 300  # of the payer's own payments, for what is usual
 SHARERS = 50  # users that are followed from one card or browser
 CIRCLE = 200  # users and instruments that are looked at in all
 
+# The plan of GATHER is made once for a connection, perhaps while the tables are near to empty, when
+# reading all of one looks cheap: so it is made of look-ups by key only.
 LOCK = """
-select pg_advisory_xact_lock(hashtextextended('risk:' || encode(digest, 'hex'), 0))
+select pg_advisory_xact_lock(hashtextextended('risk:' || encode(digest, 'hex'), 0)),
+    set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true)
 from (select digest from unnest($1::bytea[]) as t (digest) order by digest) as sorted"""
 _BEGUN = "count(*) filter (where r.at_ms > $2::bigint - {0})"
 _SPENT = "coalesce(sum(r.worth_cents) filter (where r.at_ms > $2::bigint - {0}), 0)"
@@ -93,6 +98,7 @@ select
         where p.payer_id = circle.payer_id and p.status = 'disputed')) as linked_disputed,
     (select count(*) from payments.payments p
      where p.payer_id = $1 and p.status = 'disputed') as user_disputes,
+    ({ACTIVE}) as policy,
     (select count(*) filter (where p.status = 'disputed') from parts
      cross join lateral (
         select s.payment_id from payments.risk_sightings s
@@ -103,26 +109,34 @@ select
 from usual"""  # noqa: S608 - constants
 FOUND = """
 select o.payer_id::text, o.policy_version, o.features, o.at_ms, p.policy,
-    a.policy_version as assessed_by, a.verdict, a.score, a.outcomes, a.external,
+    a.policy_version as assessed_by, a.verdict, a.score, a.reasons, a.external,
     a.at_ms as assessed_at_ms
 from payments.risk_observations o
 join payments.risk_policies p on p.version = o.policy_version
 left join payments.risk_assessments a using (payment_id)
 where o.payment_id = $1"""
+# One statement, because each costs a round trip while other payments wait for this one.
 OBSERVE = """
 with observed as (
     insert into payments.risk_observations (payment_id, payer_id, policy_version, features, at_ms)
-    values ($1, $2, $3, $4, $5)),
+    values ($1, $2, $3, $4, $5) on conflict do nothing returning payment_id),
+parts as (
+    select kind, digest from observed, unnest($7::text[], $8::bytea[]) as t (kind, digest)),
 sighted as (
     insert into payments.risk_sightings (kind, digest, at_ms, payment_id, worth_cents)
-    select kind, digest, $5, $1, $6 from unnest($7::text[], $8::bytea[]) as t (kind, digest))
-insert into payments.risk_links (kind, digest, payer_id, first_at_ms)
-select kind, digest, $2, $5 from unnest($7::text[], $8::bytea[]) as t (kind, digest)
-where kind in ('card', 'device')
-on conflict do nothing"""
+    select kind, digest, $5, $1, $6 from parts),
+linked as (
+    insert into payments.risk_links (kind, digest, payer_id, first_at_ms)
+    select kind, digest, $2, $5 from parts where kind in ('card', 'device')
+    on conflict do nothing),
+assessed as (
+    insert into payments.risk_assessments
+        (payment_id, policy_version, verdict, score, reasons, at_ms)
+    select payment_id, $3, $9, $10, $11, $5 from observed where $9::text is not null)
+select true from observed"""
 ASSESS = """
 insert into payments.risk_assessments
-    (payment_id, policy_version, verdict, score, outcomes, external, at_ms)
+    (payment_id, policy_version, verdict, score, reasons, external, at_ms)
 values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (payment_id) do nothing"""
 LATEST = """
@@ -148,14 +162,31 @@ class Observation(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Assessed(msgspec.Struct, frozen=True):
+    """What came of an observation. `reasons`: the rules that held."""
+
+    verdict: Verdict
+    score: int
+    reasons: tuple[Outcome, ...]
+    policy_version: int
+    at_ms: int
+
+    def agrees(self, found: Evaluation) -> bool:
+        """Whether an evaluation comes to the same, in every reason."""
+        return (self.verdict, self.score, self.reasons) == (
+            found.verdict,
+            found.score,
+            found.reasons,
+        )
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """An observation, the policy it was made under, and what came of it, if it was assessed."""
 
     observation: Observation
-    policy: str
-    evaluation: Evaluation | None = None
+    policy: RiskPolicy
+    assessed: Assessed | None = None
     external: External | None = None
-    assessed_at_ms: int | None = None
 
 
 class Replayable(msgspec.Struct, frozen=True):
@@ -176,13 +207,12 @@ async def lock(connection: Connection, parts: Sequence[Part]) -> None:
 
 async def gather(
     connection: Connection, payer_id: str, parts: Sequence[Part], now_ms: int
-) -> History:
-    """What was there before a payment, in one snapshot."""
+) -> tuple[History, RiskPolicy | None]:
+    """What was there before a payment, and the policy that decides, if one was ever kept."""
     kinds, digests = [part.kind for part in parts], [part.digest for part in parts]
     row = await connection.fetchrow(GATHER, payer_id, now_ms, kinds, digests, NOT_DECLINED)
     assert row is not None, "a row of figures"
-    shared = {part.kind for part in parts}
-    return History(
+    history = History(
         seen=msgspec.json.decode(row["seen"], type=dict[str, Seen]),
         completed=row["completed"],
         median_cents=row["median"],
@@ -193,8 +223,9 @@ async def gather(
         linked_denied=row["linked_denied"],
         linked_disputed=row["linked_disputed"],
         user_disputes=row["user_disputes"],
-        card_disputes=row["card_disputes"] if "card" in shared else None,
+        card_disputes=row["card_disputes"] if "card" in kinds else None,
     )
+    return history, row["policy"] and read(row["policy"])
 
 
 async def find(connection: Connection | Pool, payment_id: str) -> Recorded | None:
@@ -202,26 +233,30 @@ async def find(connection: Connection | Pool, payment_id: str) -> Recorded | Non
     row = await connection.fetchrow(FOUND, payment_id)
     if row is None:
         return None
-    observation = Observation(
-        payment_id,
-        row["payer_id"],
-        row["policy_version"],
-        msgspec.json.decode(row["features"], type=dict[str, int]),
-        row["at_ms"],
-    )
+    known = msgspec.json.decode(row["features"], type=dict[str, int])
+    policy = read(row["policy"])
+    made = Observation(payment_id, row["payer_id"], policy.version, known, row["at_ms"])
     if row["verdict"] is None:
-        return Recorded(observation, row["policy"])
-    outcomes = msgspec.json.decode(row["outcomes"], type=tuple[Outcome, ...])
-    evaluation = Evaluation(Verdict(row["verdict"]), row["score"], outcomes, row["assessed_by"])
-    external = _external(row["external"])
-    return Recorded(observation, row["policy"], evaluation, external, row["assessed_at_ms"])
+        return Recorded(made, policy)
+    reasons = msgspec.json.decode(row["reasons"], type=tuple[Outcome, ...])
+    assessment = Assessed(
+        Verdict(row["verdict"]), row["score"], reasons, row["assessed_by"], row["assessed_at_ms"]
+    )
+    return Recorded(made, policy, assessment, _external(row["external"]))
 
 
 async def observe(
-    connection: Connection, made: Observation, parts: Sequence[Part], worth_cents: int
-) -> None:
-    """Keep an observation, and that these take part in the payment."""
-    await connection.execute(
+    connection: Connection,
+    made: Observation,
+    parts: Sequence[Part],
+    worth_cents: int,
+    found: Evaluation | None,
+) -> bool:
+    """Keep an observation, what takes part in the payment, and what came of it, if that is known.
+
+    False if the payment was observed before, which stays.
+    """
+    done = await connection.fetchval(
         OBSERVE,
         made.payment_id,
         made.payer_id,
@@ -231,7 +266,11 @@ async def observe(
         worth_cents,
         [part.kind for part in parts],
         [part.digest for part in parts],
+        found and found.verdict.value,
+        found and found.score,
+        found and _json(found.reasons),
     )
+    return bool(done)
 
 
 async def assess(
@@ -240,19 +279,18 @@ async def assess(
     found: Evaluation,
     external: External | None,
     at_ms: int,
-) -> bool:
-    """Keep what came of an observation; False if something was kept before, which stays."""
-    done = await connection.execute(
+) -> None:
+    """Keep what came of an observation, unless something was kept before, which stays."""
+    await connection.execute(
         ASSESS,
         payment_id,
         found.policy_version,
         found.verdict.value,
         found.score,
-        _json(found.outcomes),
+        _json(found.reasons),
         external and _json(external),
         at_ms,
     )
-    return bool(done.endswith(" 1"))
 
 
 async def latest(pool: Pool, limit: int) -> list[Replayable]:
