@@ -10,6 +10,8 @@ from messages.errors import Invalid, Unauthenticated
 from messages.payments.gateways import GatewayName, Snapshot
 
 STREAM = "webhooks"
+# Before the id of a part of a charge, where a provider names no more than that.
+PART = "part:"
 
 
 class WebhookState(StrEnum):
@@ -23,9 +25,10 @@ class WebhookState(StrEnum):
 class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event of a provider whose signature was good.
 
-    ref: the charge that it is about, empty if it is about none.  payment_id: ours, if it says so.
-    at_ms: when it was made, by the provider's clock.  snapshot: what the event itself says of the
-    charge, only where nobody can be asked any more: its word is the last one then.
+    ref: the charge that it is about (or `part:` and a part of it), empty if it is about none.
+    payment_id: ours, if it says so.  at_ms: when it was made, by the provider's clock.
+    snapshot: what the event itself says of the charge, only where nobody can be asked any more: its
+    word is the last one then.
     """
 
     event_id: str
