@@ -15,16 +15,15 @@ import msgspec
 import structlog
 
 from domain.payments.snapshots import join
-from integrations.payment_courier import Asks
-from integrations.payment_gateway import PaymentGateway
+from integrations.payment_courier import Asks, Courier
 from integrations.payment_recorder import during
 from messages.envelope import Event
 from messages.errors import Refusal
 from messages.keys import derive_key, is_id
 from messages.payments.exchanges import Occasion
 from messages.payments.gateways import CallDeclined, CallKind, GatewayName, Snapshot
-from messages.payments.payments import RecordSnapshot, Source
-from messages.payments.webhooks import STREAM, WebhookState, WebhookTaken
+from messages.payments.payments import PaymentView, RecordSnapshot, Source
+from messages.payments.webhooks import PART, STREAM, WebhookState, WebhookTaken
 from storage import payments, payments_webhooks
 from storage.database import Connection
 
@@ -44,13 +43,14 @@ class PaymentWebhooksHandler:
     def __init__(
         self,
         owners: Asks,
-        gateways: Mapping[GatewayName, PaymentGateway],
+        courier: Courier,
         clock_ms: Callable[[], int],
     ) -> None:
         self._owners = owners
-        self._gateways = gateways
+        self._courier = courier
         self._clock_ms = clock_ms
         self._free = asyncio.Semaphore(MAX_AT_ONCE)
+        self._reading = asyncio.Lock()  # a connection does one thing at a time
 
     async def handle(self, connection: Connection, events: Sequence[Event]) -> None:
         """Look at each charge once. Raises Transient if a provider or an owner is away."""
@@ -60,7 +60,7 @@ class PaymentWebhooksHandler:
             charges.setdefault((one.gateway, one.ref), []).append(one)
         found = await self._find(connection, charges)
         outcomes = await asyncio.gather(
-            *(self._look(key, found[key], told) for key, told in charges.items()),
+            *(self._look(connection, key, found[key], told) for key, told in charges.items()),
             return_exceptions=True,
         )
         handled = [
@@ -87,28 +87,37 @@ class PaymentWebhooksHandler:
 
     async def _look(
         self,
+        connection: Connection,
         charge: tuple[GatewayName, str],
         payment_id: str | None,
         told: Sequence[WebhookTaken],
     ) -> WebhookState:
         name, ref = charge
-        gateway = self._gateways.get(name)
-        if not ref or payment_id is None or gateway is None:
+        gateway = self._courier.gateways.get(name)
+        unnamed = payment_id is None and not ref.startswith(PART)
+        if not ref or unnamed or gateway is None:
             return WebhookState.UNRELATED
         async with self._free:
             try:
-                with during(Occasion(Source.WEBHOOK, payment_id, kind=CallKind.FETCH.value)):
+                with during(Occasion(Source.WEBHOOK, payment_id or "", kind=CallKind.FETCH.value)):
                     snapshot = _said(told) or await gateway.fetch(ref)
             except CallDeclined as error:
                 log.warning("webhook of a charge that is not there", ref=ref, code=error.code)
                 return WebhookState.UNRELATED
+            if payment_id is None:
+                async with self._reading:
+                    payment_id = await payments.find_charge(connection, name, snapshot.ref)
+            if payment_id is None:
+                return WebhookState.UNRELATED
             command = RecordSnapshot(name, snapshot, Source.WEBHOOK)
             key = derive_key("payment-webhook", name.value, *(one.event_id for one in told))
             try:
-                await self._owners.ask(payment_id, command, key=key)
+                answer = await self._owners.ask(payment_id, command, key=key)
             except Refusal as refusal:
                 log.warning("webhook refused", payment_id=payment_id, code=refusal.code)
                 return WebhookState.UNRELATED
+            assert isinstance(answer, PaymentView)
+            await self._courier.run(answer)  # as to take what its payer approved
         return WebhookState.HANDLED
 
 

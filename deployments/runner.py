@@ -21,7 +21,9 @@ from deployments.cluster import EngineFailed, EngineProcess
 from deployments.composition.identity import callback_url
 from deployments.launcher.identity import EmbeddedIdentity, why_missing
 from deployments.launcher.mail import EmbeddedMail
+from deployments.launcher.paypal import EmbeddedPayPal
 from deployments.launcher.postgres import EmbeddedPostgres
+from deployments.launcher.provider import EmbeddedProvider
 from deployments.launcher.server import EmbeddedServer, LaunchError, is_free, write_whole
 from deployments.launcher.stripe import EmbeddedStripe
 from deployments.launcher.valkey import EmbeddedValkey
@@ -41,7 +43,10 @@ STAND_IN_SETTINGS = (
     *("google_client_id", "google_client_secret", "google_issuer"),
     *("apple_client_id", "apple_team_id", "apple_key_id", "apple_private_key", "apple_issuer"),
     *("stripe_url", "stripe_secret_key", "stripe_webhook_secret"),
+    *("paypal_url", "paypal_client_id", "paypal_client_secret"),
+    *("paypal_webhook_id", "paypal_webhook_roots"),
 )
+PROVIDERS: tuple[type[EmbeddedProvider], ...] = (EmbeddedStripe, EmbeddedPayPal)
 
 
 def run(settings: Settings) -> int:
@@ -54,7 +59,7 @@ def run(settings: Settings) -> int:
             servers = _start_servers(settings, stack)
             _step("migrations", time.monotonic(), migrated(settings.postgres_url))
             servers += _start_stand_in(settings, stack)
-            servers += _start_stripe(settings, stack)
+            servers += _start_providers(settings, stack)
             letters_url = _letters_url(servers)
             stack.enter_context(_noted(settings, letters_url))
             engine = _engine(settings)
@@ -171,17 +176,20 @@ def _start_stand_in(settings: Settings, stack: ExitStack) -> list[EmbeddedServer
     return [server]
 
 
-def _start_stripe(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]:
-    """Stripe on this machine, unless we have an account at the real one."""
-    if settings.environment == "production" or settings.stripe_secret_key:
-        return []
-    webhooks = f"{address(settings)}/api/v1/webhooks/stripe"
-    server, began = EmbeddedStripe(settings.folder / "stripe", webhooks), time.monotonic()
-    stack.enter_context(server)
-    for name, value in server.settings().items():
-        setattr(settings, name, value)
-    _step(server.title, began, f"on port {server.port}")
-    return [server]
+def _start_providers(settings: Settings, stack: ExitStack) -> list[EmbeddedServer]:
+    """Providers of payments on this machine, except where we have an account at the real one."""
+    started: list[EmbeddedServer] = []
+    for kind in PROVIDERS:
+        if settings.environment == "production" or getattr(settings, kind.secret_setting):
+            continue
+        webhooks = f"{address(settings)}/api/v1/webhooks/{kind.name}"
+        server, began = kind(settings.folder / kind.name, webhooks), time.monotonic()
+        stack.enter_context(server)
+        for name, value in server.settings().items():
+            setattr(settings, name, value)
+        _step(server.title, began, f"on port {server.port}")
+        started.append(server)
+    return started
 
 
 def _letters_url(servers: list[EmbeddedServer]) -> str:

@@ -107,6 +107,13 @@ class Settings(BaseSettings):
     stripe_secret_key: str = Field("", repr=False)
     stripe_webhook_secret: str = Field("", repr=False)
     stripe_url: str = ""
+    # Payments and payouts by PayPal, likewise. The URL: of its sandbox or a stand-in, if not its
+    # own; then the roots, in PEM, that a stand-in's certificates of webhooks descend from.
+    paypal_client_id: str = ""
+    paypal_client_secret: str = Field("", repr=False)
+    paypal_webhook_id: str = ""
+    paypal_url: str = ""
+    paypal_webhook_roots: str = ""
     # Whom to ask how risky a payment is, if anybody: a URL that answers a signed POST.
     risk_scorer_url: str = Field("", repr=False)
     risk_scorer_secret: str = Field("", repr=False)

@@ -55,14 +55,17 @@ class Answer:
 
 
 class PayPalClient:
-    """Requests of an account."""
+    """Requests of an account. `open_http`: an HTTP client, which may record what it sends."""
 
     def __init__(
-        self, account: PayPalAccount, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        account: PayPalAccount,
+        open_http: Callable[..., httpx.AsyncClient] = httpx.AsyncClient,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.account = account
         self._now_s = monotonic_s
-        self._http = httpx.AsyncClient(
+        self._http = open_http(
             base_url=account.url or LIVE_URL, timeout=account.timeout_s, follow_redirects=False
         )
         self._renewing = asyncio.Lock()

@@ -54,7 +54,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
             RewardListenHandler(handles),
             UserActivityHandler(now_ms),
             PaymentCallsHandler(payments, courier),
-            PaymentWebhooksHandler(payments, courier.gateways, now_ms),
+            PaymentWebhooksHandler(payments, courier, now_ms),
         ],
         STREAMS,
         now_ms,

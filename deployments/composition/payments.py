@@ -13,7 +13,9 @@ from deployments.settings import Settings
 from integrations.payment_breaker import Breaker
 from integrations.payment_courier import Courier
 from integrations.payment_gateway import PaymentGateway
+from integrations.payment_gateway_paypal import PayPalGateway
 from integrations.payment_recorder import Recorder
+from integrations.paypal_client import PayPalAccount, PayPalClient
 from integrations.private_files import load_secret
 from integrations.risk_scorer import RiskScorer
 from integrations.risk_scorer_http import HttpRiskScorer
@@ -51,6 +53,9 @@ def open_gateways(settings: Settings, recorder: Recorder) -> dict[GatewayName, P
 
         open_http = partial(recorder.client, GatewayName.STRIPE)
         found.append(StripeGateway(stripe_account(settings), open_http))
+    if settings.paypal_client_secret:
+        http = partial(recorder.client, GatewayName.PAYPAL)
+        found.append(PayPalGateway(PayPalClient(paypal_account(settings), http)))
     return {gateway.name: Breaker(gateway, now_ms) for gateway in found}
 
 
@@ -60,6 +65,17 @@ def stripe_account(settings: Settings) -> StripeSettings:
 
     return StripeSettings(
         settings.stripe_secret_key, settings.stripe_webhook_secret, settings.stripe_url
+    )
+
+
+def paypal_account(settings: Settings) -> PayPalAccount:
+    """The account at PayPal."""
+    return PayPalAccount(
+        settings.paypal_client_id,
+        settings.paypal_client_secret,
+        settings.paypal_webhook_id,
+        settings.paypal_url,
+        settings.paypal_webhook_roots,
     )
 
 

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 SIGNER = "messageverificationcerts.paypal.com"
 LASTS = timedelta(days=3_650)
 BITS = 2_048
+KEY_FILE, CHAIN_FILE, ROOT_FILE = "signer.key", "chain.pem", "root.pem"
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def save(identity: Identity, folder: Path) -> None:
         serialization.NoEncryption(),
     )
     for name, text in (
-        ("signer.key", secret.decode()),
-        ("chain.pem", identity.chain_pem),
-        ("root.pem", identity.root_pem),
+        (KEY_FILE, secret.decode()),
+        (CHAIN_FILE, identity.chain_pem),
+        (ROOT_FILE, identity.root_pem),
     ):
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(text, "ascii")
@@ -74,9 +75,9 @@ def save(identity: Identity, folder: Path) -> None:
 
 def load(folder: Path) -> Identity:
     """What `save` kept."""
-    key = serialization.load_pem_private_key((folder / "signer.key").read_bytes(), None)
+    key = serialization.load_pem_private_key((folder / KEY_FILE).read_bytes(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    chain, root = (folder / "chain.pem").read_text(), (folder / "root.pem").read_text()
+    chain, root = (folder / CHAIN_FILE).read_text(), (folder / ROOT_FILE).read_text()
     return Identity(key, chain, root)
 
 

@@ -30,7 +30,7 @@ from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from domain.payments.policy import PaymentPolicy
 from integrations.payment_courier import Courier
-from integrations.payment_gateway import Order, Return
+from integrations.payment_gateway import Order, PaymentGateway, Return
 from integrations.tokens import Grant
 from messages.payments.gateways import (
     Call,
@@ -181,9 +181,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    pool: Pool, folder: Path, database_url: str, redis_url: str
+    pool: Pool,
+    folder: Path,
+    database_url: str,
+    redis_url: str,
+    more: Mapping[GatewayName, PaymentGateway] | None = None,
 ) -> AsyncIterator[World]:
-    """Everything started; a user signed in."""
+    """Everything started; a user signed in. `more`: other providers than the one in memory."""
     kind = PaymentsKind(QUICKLY)
     await placement.ensure(pool, kind.name, assign(kind.name, kind.partitions, ["host"]))
     transport = LocalTransport()
@@ -192,12 +196,12 @@ async def open_world(
     await host.start()
     transport.add("host", host)
     gateway = MemoryGateway(Provider(GatewayName.STRIPE, Steady()))
-    courier = Courier(handle, {GatewayName.STRIPE: gateway})
+    courier = Courier(handle, {GatewayName.STRIPE: gateway, **(more or {})})
     store, broker = await BusStore.open(database_url, max_size=4), RedisStream(redis_url)
     worker = Worker(
         "bus", store, broker, [
             PaymentCallsHandler(handle, courier),
-            PaymentWebhooksHandler(handle, courier.gateways, clock),
+            PaymentWebhooksHandler(handle, courier, clock),
         ], (), clock,
         registry=CollectorRegistry(), limits=QUICK,
     )  # fmt: skip

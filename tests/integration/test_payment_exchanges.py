@@ -28,7 +28,7 @@ from messages.payments.payments import Capture, Source
 from simulators.payments.stripe import SECRET_KEY, WEBHOOK_SECRET, StripeSimulator
 from storage import payments_exchanges as storage
 from storage.database import Pool
-from tests.contracts.test_payment_gateways import free_port
+from tests.contracts.payment_rigs import free_port
 from tests.integration.payments_support import clock
 
 PAYMENT = "11111111-2222-4333-8444-555555555555"
