@@ -86,4 +86,4 @@ class PaymentsKind(EntityKind[Payment, PaymentCommand, PaymentEvent]):
         await write(connection, [Placed(a.entity_id, a.sequence, a.event) for a in applied])
         for one in applied:
             if isinstance(one.event, ReviewDecided):
-                await payments_reviews.decided(connection, one.entity_id, one.event)
+                await payments_reviews.close(connection, one.entity_id)

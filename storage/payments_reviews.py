@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from messages.payments.payments import ReviewDecided
 from storage import audit
 from storage.database import Connection, Pool
 
@@ -129,18 +128,9 @@ async def notes(pool: Pool, payment_id: str) -> list[Note]:
     return [Note(**row) for row in await pool.fetch(NOTES, payment_id)]
 
 
-async def decided(connection: Connection, payment_id: str, event: ReviewDecided) -> None:
-    """A review is over: audited and out of the queue, in the transaction of the decision."""
+async def close(connection: Connection, payment_id: str) -> None:
+    """A review is decided: nobody has to look any more."""
     await connection.execute(CLOSE, payment_id)
-    verdict = "allow" if event.allow else "deny"
-    await audit.record(
-        connection,
-        "payment-review.decided",
-        actor=event.by,
-        subject=f"payment:{payment_id}",
-        at_ms=event.at_ms,
-        detail={"verdict": verdict, "reason": event.reason},
-    )
 
 
 async def _audit(

@@ -443,7 +443,7 @@ async def test_the_queue(world: World) -> None:
     late = await world.post(f"payment-reviews/{first}/notes", {"text": "too late"})
     assert_problem(late, 404, "payment-review-not-found")
     assert await audited(world) == [
-        "payment-review.claimed", "payment-review.noted", "payment-review.decided",
+        "payment-review.claimed", "payment-review.noted", "payment.denied",
     ]  # fmt: skip
     row = await world.api.pool.fetchrow(
         "select * from audit.entries order by entry_id desc limit 1"
