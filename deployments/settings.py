@@ -30,6 +30,7 @@ from domain.users import EMAIL
 from integrations import oidc_apple as apple
 from integrations import oidc_google as google
 from integrations import passwords
+from integrations.coinbase_keys import read_secret
 from integrations.mailer_smtp import check_url
 from integrations.oidc_metadata import is_safe
 from integrations.secret_stores import open_store
@@ -117,6 +118,15 @@ class Settings(BaseSettings):
     # Whom to ask how risky a payment is, if anybody: a URL that answers a signed POST.
     risk_scorer_url: str = Field("", repr=False)
     risk_scorer_secret: str = Field("", repr=False)
+    # Payments in USDC, if we have a business account at Coinbase; else `run` starts a stand-in.
+    coinbase_key_id: str = ""
+    # The API key's secret: PEM of an EC key, or base64 of an Ed25519 key.
+    coinbase_key_secret: str = Field("", repr=False)
+    coinbase_webhook_secret: str = Field("", repr=False)
+    # Coinbase's sandbox or a stand-in: https://business.coinbase.com/sandbox
+    coinbase_url: str = ""
+    # Of an account at Coinbase Commerce of old, whose late webhooks are still taken.
+    coinbase_commerce_webhook_secret: str = Field("", repr=False)
     # A running Ray cluster to deploy on, as `ray.init` takes it; empty: one of our own.
     ray_address: str = ""
     # A folder of verification keys for tests and benchmarks, whose proofs anybody can forge.
@@ -195,6 +205,23 @@ class Settings(BaseSettings):
                 raise ValueError("VIBESTREAM_RISK_SCORER_URL must be https")
             if len(self.risk_scorer_secret) < 16:
                 raise ValueError("VIBESTREAM_RISK_SCORER_SECRET needs 16 characters or more")
+        return self
+
+    @model_validator(mode="after")
+    def _coinbase_is_whole(self) -> Self:
+        names = ("coinbase_key_id", "coinbase_key_secret", "coinbase_webhook_secret")
+        missing = [f"VIBESTREAM_{name.upper()}" for name in names if not getattr(self, name)]
+        if 0 < len(missing) < len(names):
+            raise ValueError(f"payments through Coinbase need {', '.join(missing)}")
+        if self.coinbase_key_secret:
+            try:
+                read_secret(self.coinbase_key_secret)
+            except ValueError as error:
+                raise ValueError(f"VIBESTREAM_COINBASE_KEY_SECRET: {error}") from None
+        if self.coinbase_url and not is_safe(self.coinbase_url):
+            raise ValueError("VIBESTREAM_COINBASE_URL must be https")
+        if self.environment == "production" and self.coinbase_url.startswith("http:"):
+            raise ValueError("production refuses VIBESTREAM_COINBASE_URL")
         return self
 
     @model_validator(mode="after")

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from actors.runtime.handle import Handle
 from deployments.composition.common import now_ms
 from deployments.settings import Settings
+from integrations.coinbase_client import CoinbaseAccount
 from integrations.payment_breaker import Breaker
 from integrations.payment_courier import Courier
 from integrations.payment_gateway import PaymentGateway
+from integrations.payment_gateway_coinbase import CoinbaseGateway
 from integrations.payment_gateway_paypal import PayPalGateway
 from integrations.payment_recorder import Recorder
 from integrations.paypal_client import PayPalAccount, PayPalClient
@@ -56,6 +58,9 @@ def open_gateways(settings: Settings, recorder: Recorder) -> dict[GatewayName, P
     if settings.paypal_client_secret:
         http = partial(recorder.client, GatewayName.PAYPAL)
         found.append(PayPalGateway(PayPalClient(paypal_account(settings), http)))
+    if settings.coinbase_key_secret:
+        http = partial(recorder.client, GatewayName.COINBASE)
+        found.append(CoinbaseGateway(coinbase_account(settings), http))
     return {gateway.name: Breaker(gateway, now_ms) for gateway in found}
 
 
@@ -76,6 +81,17 @@ def paypal_account(settings: Settings) -> PayPalAccount:
         settings.paypal_webhook_id,
         settings.paypal_url,
         settings.paypal_webhook_roots,
+    )
+
+
+def coinbase_account(settings: Settings) -> CoinbaseAccount:
+    """The account at Coinbase."""
+    return CoinbaseAccount(
+        settings.coinbase_key_id,
+        settings.coinbase_key_secret,
+        settings.coinbase_webhook_secret,
+        settings.coinbase_commerce_webhook_secret,
+        settings.coinbase_url,
     )
 
 

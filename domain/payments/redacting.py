@@ -33,8 +33,10 @@ _KEPT_OF = {
         sender_batch_id sender_item_id status_details update_time value
     """,
     "Coinbase": """
-        checkout confirmed_at created_at expires_at local network pricing settlement
-        timeline total updated_at
+        checkout checkoutId checkouts completedAt confirmed_at correlationId created_at createdAt
+        errorType expires_at expiresAt feeAmount local netAmount network pageSize pricing
+        refundedAmount settlement startTime endTime timeline total totalAmount transactionHash
+        updated_at updatedAt
     """,
     "grants of OAuth": """
         expires_in grant_type token_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -159,4 +160,34 @@ def test_a_provider_is_asked_by_tls() -> None:
         Settings(apple_issuer="http://apple.example")
     servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
     with pytest.raises(ValidationError, match="VIBESTREAM_GOOGLE_ISSUER"):
+        Settings(environment="production", **servers, **MAIL, **local)  # type: ignore[arg-type]
+
+
+COINBASE = {
+    "coinbase_key_id": "organizations/o/apiKeys/k",
+    "coinbase_key_secret": base64.b64encode(bytes(range(32))).decode(),
+    "coinbase_webhook_secret": "k4xq-unguessed",
+}
+
+
+def test_an_account_at_coinbase_is_whole() -> None:
+    settings = Settings(**COINBASE)  # type: ignore[arg-type]
+    assert "unguessed" not in repr(settings)
+    assert COINBASE["coinbase_key_secret"] not in repr(settings)
+    for missing in COINBASE:
+        rest = {name: value for name, value in COINBASE.items() if name != missing}
+        with pytest.raises(ValidationError, match=f"VIBESTREAM_{missing.upper()}"):
+            Settings(**rest)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="VIBESTREAM_COINBASE_KEY_SECRET") as refused:
+        Settings(**COINBASE | {"coinbase_key_secret": "no-key-unguessed"})  # type: ignore[arg-type]
+    assert "unguessed" not in str(refused.value)
+
+
+def test_coinbase_is_asked_by_tls() -> None:
+    local = COINBASE | {"coinbase_url": "http://127.0.0.1:4000"}
+    Settings(**local)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="VIBESTREAM_COINBASE_URL"):
+        Settings(coinbase_url="http://coinbase.example")
+    servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
+    with pytest.raises(ValidationError, match="VIBESTREAM_COINBASE_URL"):
         Settings(environment="production", **servers, **MAIL, **local)  # type: ignore[arg-type]
