@@ -63,8 +63,9 @@ async def delete_account(
 ) -> DeletedAccount:
     """Delete the account, for good: what you are known by is erased, what was booked stays.
 
-    Refused while orders, payments or share issues are open. Refused, with what it holds, while the
-    account holds something, unless it is to be left. Your username is nobody's for thirty days.
+    Refused while orders, payments, share issues, drops or ventures are open. Refused, with what it
+    holds, while the account holds something, unless it is to be left. Your username is nobody's for
+    thirty days.
     """
     at_ms, user_id = services.clock(), subject.user_id
     until_ms = at_ms + domain.POLICY.name_kept_ms

@@ -65,9 +65,9 @@ def demo(
 
 @app.command()
 def verify() -> None:
-    """Derive every balance and every share issue again, match every order book again, hash the
-    audit log again, and print any difference."""
-    from deployments.commands import audit_files, books_verified, issues_verified
+    """Derive every balance, share issue, token and escrow again, match every order book again, hash
+    the audit log again, and print any difference."""
+    from deployments.commands import audit_files, books_verified, goods_verified, issues_verified
     from deployments.commands.access import ask
     from domain.ledger import DIFFERENCES, Difference
     from messages.audit import AuditFault
@@ -77,23 +77,25 @@ def verify() -> None:
 
     async def everything(
         connection: Connection,
-    ) -> tuple[list[Difference], list[str], list[str], list[AuditFault]]:
+    ) -> tuple[list[Difference], list[str], list[str], list[str], list[AuditFault]]:
         return (
             await verify_ledger(connection),
             await books_verified.differences(connection),
             await issues_verified.differences(connection),
+            await goods_verified.differences(connection),
             await audit_chain.faults(connection),
         )
 
-    found, books, issues, faults = ask(Settings(), everything)
+    found, books, issues, goods, faults = ask(Settings(), everything)
     for one in found:
         words = DIFFERENCES[one.kind]
         typer.echo(f"{one.subject}: {words}: expected {one.expected}, found {one.found}")
     typer.echo(f"{len(found)} differences." if found else "The ledger is in balance.")
     books_verified.tell(books)
     issues_verified.tell(issues)
+    goods_verified.tell(goods)
     audit_files.tell(faults)
-    raise typer.Exit(1 if found or books or issues or faults else 0)
+    raise typer.Exit(1 if found or books or issues or goods or faults else 0)
 
 
 @app.command()

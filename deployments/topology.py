@@ -12,25 +12,39 @@ from typing import Any
 import msgspec
 
 from actors.claims import Verifier
+from actors.drops import DropsKind
 from actors.listening import ListeningKind
 from actors.market import MarketKind
 from actors.payments import PaymentsKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
+from actors.ventures import VenturesKind
 from deployments.settings import Settings
+from domain.drops.policy import drop_policy
 from domain.policy import ListeningPolicy, MarketPolicy, RewardPolicy, market_policy
 from domain.rewards.listeners import Policies
+from domain.ventures.policy import venture_policy
 
 NAMESPACE = "vibestream"
 # The contexts that append events to the outbox.
-STREAMS = ("users", "music", "listening", "rewards", "market", "payments", "webhooks")
+STREAMS = (
+    "users",
+    "music",
+    "listening",
+    "rewards",
+    "market",
+    "payments",
+    "webhooks",
+    "drops",
+    "ventures",
+)
 # Kinds that talk to each other often share a group; every kind is in exactly one.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),
     "rewards": ("pools", "listeners", "payees"),
     "market": ("market",),
-    "payments": ("payments",),
+    "payments": ("payments", "drops", "ventures"),
 }
 
 AnyKind = EntityKind[Any, Any, Any]
@@ -72,6 +86,8 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PayeesKind(reward),
         MarketKind(trading_policy(settings)),
         PaymentsKind(),
+        DropsKind(drop_policy(settings.platform_phase)),
+        VenturesKind(venture_policy(settings.platform_phase)),
     )
     return {kind.name: kind for kind in kinds}
 

@@ -43,7 +43,7 @@ class DeletionNotMeant(Invalid):
 
 
 class AccountBound(Conflict):
-    """Open orders, payments under way or share issues stand in the way."""
+    """Open orders, payments under way, share issues, drops or ventures stand in the way."""
 
     code = "account-bound"
 

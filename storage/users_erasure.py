@@ -44,6 +44,12 @@ KEPT: Mapping[str, str] = {
     "payments.payments": "bookkeeping, kept as the law demands",
     "payments.risk_observations": "figures that a decision about a payment was made by",
     "payments.risk_links": "digests only: who was denied does not begin anew with a new account",
+    "drops.drops": "an account with a drop that is not over cannot be deleted",
+    "drops.purchases": "bookkeeping",
+    "drops.tokens": "whose they were: the numbers of a drop have no gaps",
+    "ventures.ventures": "an account with a venture that is not over cannot be deleted",
+    "ventures.investments": "bookkeeping",
+    "ventures.deliveries": "what an artist still owes, or does not",
     "music.artists": "the credit of what was published; the name goes if nothing was",
 }
 
@@ -56,7 +62,13 @@ select
        and status in ('pending', 'requires_action', 'processing', 'on_hold', 'disputed')
     ) as payments,
     (select count(*) from market.issues
-     where artist_user_id = $1 and status <> 'terminated' and not voided) as issues"""
+     where artist_user_id = $1 and status <> 'terminated' and not voided) as issues,
+    (select count(*) from drops.drops
+     where artist_user_id = $1 and status in ('draft', 'active', 'paused')) as drops,
+    (select count(*) from ventures.ventures
+     where artist_user_id = $1 and (status in ('draft', 'open') or escrow_minor > 0)) as ventures,
+    (select count(*) from ventures.investments
+     where investor_id = $1 and status = 'open') as investments"""
 # By ranges of the codes' index: `;` follows `:`.
 HELD = """
 select a.code, a.balance::text as amount from ledger.accounts a
@@ -107,6 +119,9 @@ class Busy(msgspec.Struct, frozen=True):
     orders: int
     payments: int
     issues: int
+    drops: int
+    ventures: int
+    investments: int
 
 
 class HeldAmount(msgspec.Struct, frozen=True):

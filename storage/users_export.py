@@ -125,6 +125,28 @@ PARTS: Mapping[str, str] = {
             gateway, received_minor::text as received_minor,
             returned_minor::text as returned_minor, failure, created_at_ms, changed_at_ms
         from payments.payments where payer_id = $1 order by created_at_ms, payment_id""",
+    "drops": """
+        select drop_id, song_id, name, status, currency, price_minor, supply, reserved, minted,
+            burned, drafted_at_ms
+        from drops.drops where artist_user_id = $1 order by drafted_at_ms, drop_id""",
+    "drop_purchases": """
+        select reservation_id, drop_id, count, first_token, currency, paid_minor, fee_minor,
+            purchased_at_ms, returned_at_ms, reason
+        from drops.purchases where buyer_id = $1 order by purchased_at_ms, reservation_id""",
+    "tokens": """
+        select drop_id, token, reservation_id, minted_at_ms, burned_at_ms
+        from drops.tokens where owner_id = $1 order by minted_at_ms, drop_id, token""",
+    "ventures": """
+        select venture_id, name, pitch, status, currency, goal_minor, cap_minor, deadline_ms,
+            tiers, raised_minor, fee_minor, drafted_at_ms
+        from ventures.ventures where artist_user_id = $1 order by drafted_at_ms, venture_id""",
+    "investments": """
+        select investment_id, venture_id, currency, amount_minor, status, made_at_ms, ended_at_ms,
+            reason
+        from ventures.investments where investor_id = $1 order by made_at_ms, investment_id""",
+    "benefits": """
+        select venture_id, benefit_id, status, reason, changed_at_ms
+        from ventures.deliveries where investor_id = $1 order by changed_at_ms, venture_id""",
     "reports": """
         select report_id, reason, text, at_ms from moderation.reports where reporter_id = $1
         order by at_ms, report_id""",

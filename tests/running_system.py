@@ -26,6 +26,7 @@ IN_ORDER = (
     "The ledger is in balance.\n"
     "Every order book is what its journal makes.\n"
     "Every share is somebody's, and every distribution is what its parts make.\n"
+    "Every token is somebody's, and every escrow is what was invested.\n"
     "The audit log is as it was sealed.\n"
 )
 PATIENCE_S = 180.0  # a Ray node anew on two busy cores took 90

@@ -105,8 +105,10 @@ class ReturnTokens(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-class ExpireReservations(msgspec.Struct, frozen=True, tag=True):
-    """Timer: some reservations have lapsed."""
+class ExpireReservation(msgspec.Struct, frozen=True, tag=True):
+    """Timer: the time to pay for a reservation is over."""
+
+    reservation_id: str
 
 
 class EndDrop(msgspec.Struct, frozen=True, tag=True):
@@ -132,7 +134,7 @@ DropCommand: TypeAlias = (
     | PurchaseReserved
     | ReleaseReservation
     | ReturnTokens
-    | ExpireReservations
+    | ExpireReservation
     | EndDrop
     | GetDrop
     | GetReservation

@@ -153,6 +153,8 @@ class CloseRound(msgspec.Struct, frozen=True, tag=True):
 class ReturnInvestments(msgspec.Struct, frozen=True, tag=True):
     """Timer: give back the next of a round that failed or was cancelled."""
 
+    due_at_ms: int
+
 
 class GetVenture(msgspec.Struct, frozen=True, tag=True):
     """Query: the venture as it stands."""

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from messages.artists import ArtistEvent, RequestKind
+from messages.drops.drops import DropEvent
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
@@ -29,9 +30,11 @@ from messages.users_factors import FactorEvent
 from messages.users_people import FollowKind, PeopleEvent
 from messages.users_sessions import Because, SessionEvent
 from messages.users_wallets import WalletEvent, WalletKind
+from messages.ventures.ventures import VentureEvent
 
 FOLDER = Path(__file__).parent
 UNIONS = {
+    "drops": [DropEvent],
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "music": [ArtistEvent],
@@ -46,6 +49,7 @@ UNIONS = {
         SessionEvent,
         WalletEvent,
     ],
+    "ventures": [VentureEvent],
 }
 KINDS = {
     (context, kind): union

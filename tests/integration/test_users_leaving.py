@@ -157,14 +157,38 @@ async def test_a_deletion_is_meant_and_lately_proved(api: Api) -> None:
     assert await api.pool.fetchval("select status from users.users") == "active"
 
 
+_DROP = """
+insert into drops.drops
+values (gen_random_uuid(), $1, gen_random_uuid(), 'x', 'active', 'USD',
+    1, 1, 1, 1, 0, 0, 0, 0, 1)"""
+_VENTURE = """
+with venture as (
+    insert into ventures.ventures
+    values (gen_random_uuid(), $1, null, 'x', 'x', 'open', 'USD', 1, 1, 1, 1, 1,
+        '[]', 0, 0, 0, 0, 1)
+    returning venture_id
+)
+insert into ventures.investments
+select gen_random_uuid(), venture_id, $1, 'USD', 1, 'open', 1 from venture"""
+
+
 async def test_open_orders_payments_and_issues_stand_in_the_way(api: Api) -> None:
     await api.pool.execute(
         "insert into market.orders select gen_random_uuid(), 1, $1::uuid, 'buy', 'open', '', 1, 0, "
         "1, 1, 0, 0, 0, 0, 0, 0, 0, 0", await me(api),
     )  # fmt: skip
     bound = assert_problem(await delete(api, leave_balances=True), 409, "account-bound")
-    assert bound["params"] == {"orders": 1, "payments": 0, "issues": 0}
+    assert bound["params"] == {
+        "orders": 1, "payments": 0, "issues": 0, "drops": 0, "ventures": 0, "investments": 0,
+    }  # fmt: skip
     await api.pool.execute("update market.orders set status = 'cancelled'")
+    for statement, counts in (_DROP, {"drops": 1}), (_VENTURE, {"ventures": 1, "investments": 1}):
+        await api.pool.execute(statement, await me(api))
+        bound = assert_problem(await delete(api, leave_balances=True), 409, "account-bound")
+        assert {name: n for name, n in bound["params"].items() if n} == counts
+        await api.pool.execute("update drops.drops set status = 'completed'")
+    await api.pool.execute("update ventures.ventures set status = 'failed'")
+    await api.pool.execute("update ventures.investments set status = 'returned'")
     assert (await delete(api)).status_code == 200
 
 

@@ -1,0 +1,1 @@
+"""Ventures: rounds with a goal, a deadline and escrow; what is promised to investors. Pure."""
