@@ -31,6 +31,7 @@ from api import (
     moderation,
     music,
     openapi,
+    payment_methods,
     payment_reviews,
     payment_risk_policies,
     payments,
@@ -59,6 +60,7 @@ from api import (
     users_sessions,
     users_tier,
     users_wallets,
+    wallets,
     webhooks,
 )
 from api.access import RouteAccess, declared
@@ -110,6 +112,8 @@ CONTEXTS = (
     market_books,
     market_candles,
     payments,
+    payment_methods,
+    wallets,
     payment_reviews,
     payment_risk_policies,
     webhooks,

@@ -24,6 +24,7 @@ DEFAULT_LIMIT = 20
 MAX_CURSOR_CHARS = 200
 MAX_MS = 2**63 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+LineNumber = Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)]
 ItemBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 CURSOR = "`next_cursor` of the page before."
 
@@ -102,6 +103,16 @@ def decode_numbered(cursor: str) -> tuple[int, str, int]:
     """(at_ms, item id, number). Raises BadCursor."""
     at_ms, item, number = _decode(cursor, tuple[Count, ItemBytes, Count])
     return at_ms, str(uuid.UUID(bytes=item)), number
+
+
+def encode_line(position: tuple[int, int]) -> str:
+    """The cursor after a line of a ledger statement: (transaction, line)."""
+    return _encode(position)
+
+
+def line_of(cursor: str | None) -> tuple[int, int] | None:
+    """The line a statement goes on after; None: at its beginning. Raises BadCursor."""
+    return _decode(cursor, tuple[Count, LineNumber]) if cursor else None
 
 
 def _encode(place: object) -> str:

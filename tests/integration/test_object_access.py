@@ -25,6 +25,7 @@ TESTS = Path(__file__).parent
 SHARED = {
     "POST /api/v1/books/{issue_id}/orders": "anyone trades in any book",
     "POST /api/v1/books/{issue_id}/orders/batch": "its orders are the caller's own",
+    "GET /api/v1/users/me/funds/{currency}/statement": "the caller's own",
     "PUT /api/v1/users/me/following/users/{user_id}": "the caller's own list",
     "DELETE /api/v1/users/me/following/users/{user_id}": "the caller's own list",
     "PUT /api/v1/users/me/following/artists/{artist_id}": "the caller's own list",
