@@ -17,6 +17,7 @@ from bus.stream_redis import RedisStream
 from bus.worker import Worker
 from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
+from deployments.composition.payment_books import open_reconciler
 from deployments.composition.payments import open_courier, open_recorder
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -32,6 +33,7 @@ SEAL_EVERY_S = 1.0
 LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
 RESETS_EVERY_S = 0.5
+RECONCILED_EVERY_S = 5.0
 SESSIONS_OVER_MS = 3_600_000  # no access token of theirs is alive then
 
 
@@ -61,11 +63,15 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         registry=registry,
     )
     resets = partial(users_resets.answer_some, pool, opaque_tokens.generate, now_ms)
+    reconciler = open_reconciler(
+        settings, pool, payments, courier.gateways, recorder, worker.metrics.registry
+    )
     worker.add_jobs(
         Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)),
         Job("suspensions-lapse", LAPSE_EVERY_S, lambda: lapse_due(pool, now_ms())),
         Job("password-resets", RESETS_EVERY_S, resets),
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
+        Job("reconciliation", RECONCILED_EVERY_S, reconciler.step),
     )
     worker.also(recorder)
     if settings.smtp_url:  # without it letters wait in the queue

@@ -17,7 +17,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from simulators.payments.faults import Faults
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
+from simulators.payments.stripe_balance import Balance, listed
 from simulators.payments.webhooks import Sender
 
 SECRET_KEY = "sk_test_simulator"  # noqa: S105 - the stand-in's own
@@ -61,6 +62,7 @@ class StripeSimulator:
         self.disputes: dict[str, Json] = {}
         self.keys = Keys()
         self.faults = Faults()
+        self.balance = Balance(lambda: self.now())  # noqa: PLW0108 - a test may set the clock
         self.now = now
         self._numbers = itertools.count(1)
         self._webhook_url, self._url = webhook_url, url
@@ -71,6 +73,8 @@ class StripeSimulator:
         return Starlette(
             routes=[
                 Route("/v1/payment_intents", self._post("create", self._create), methods=["POST"]),
+                Route("/v1/payment_intents", self._list(self._intents)),
+                Route("/v1/balance_transactions", self._list(self.balance.page)),
                 Route("/v1/payment_intents/{id}", self._fetch),
                 *(
                     Route(
@@ -135,6 +139,23 @@ class StripeSimulator:
             return JSONResponse(self._shown(self._intent(request)))
         except StripeError as error:
             return _refused(error)
+
+    def _list(
+        self, page: Callable[[Sequence[tuple[str, str]]], Json]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A list: authenticated, with the plan's faults."""
+
+        async def route(request: Request) -> Response:
+            if request.headers.get("authorization") != f"Bearer {SECRET_KEY}":
+                return _refused(StripeError(401, "invalid_request_error", "api_key_invalid"))
+            if await self.faults.before("list"):
+                return _refused(StripeError(500, "api_error", "simulated"))
+            return JSONResponse(page(request.query_params.multi_items()))
+
+        return route
+
+    def _intents(self, asked: Sequence[tuple[str, str]]) -> Json:
+        return listed(list(self.intents.values())[::-1], dict(asked), self._shown)
 
     async def _create(self, _request: Request, asked: Json) -> Json:
         amount = int(asked.get("amount", 0))
@@ -220,6 +241,7 @@ class StripeSimulator:
 
     def _take(self, intent: Json, amount: int) -> None:
         intent["amount_received"] = amount
+        self.balance.charge(intent, amount)
         self._move(intent, DONE)
         if intent["payment_method"] == "pm_card_createDispute":
             self.dispute(intent)
@@ -248,6 +270,7 @@ class StripeSimulator:
             "created": int(self.now()),
         }
         self.refunds[number] = refund
+        self.balance.refund(refund)
         self.tell("refund.created", refund)
         return refund
 
@@ -264,6 +287,7 @@ class StripeSimulator:
             "created": int(self.now()),
         }
         self.disputes[number] = dispute
+        self.balance.dispute(dispute)
         self.tell("charge.dispute.created", dispute)
         return dispute
 
@@ -334,6 +358,8 @@ class StripeSimulator:
             return JSONResponse(self.refund(intent, self.left(intent)))
         for dispute in self.disputes.values():
             if dispute["payment_intent"] == intent["id"] and what in {"win", "lose"}:
+                if what == "win" and dispute["status"] != "won":
+                    self.balance.dispute_won(dispute)
                 dispute["status"] = "won" if what == "win" else "lost"
                 self.tell("charge.dispute.closed", dispute)
         return JSONResponse(self._shown(intent))
