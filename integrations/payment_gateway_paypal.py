@@ -11,7 +11,6 @@ even after PayPal has forgotten its key.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -28,7 +27,7 @@ from integrations.payment_gateway_paypal_snapshots import (
     taking_minor,
 )
 from integrations.payment_gateway_paypal_webhooks import WebhookVerifier, read_event
-from integrations.paypal_client import Answer, Json, PayPalClient, minor, money
+from integrations.paypal_client import Answer, Json, PayPalClient, minor, money, path_part
 from messages.payments.gateways import (
     CallDeclined,
     CallNotSent,
@@ -98,7 +97,7 @@ class PayPalGateway:
         found = await self._order(ref)
         if authorizations(found.body) or found.body.get("status") != "APPROVED":
             return _seen(found)
-        path, fresh = f"{ORDERS}/{_part(ref)}/authorize", _once_approved(key, found.body)
+        path, fresh = f"{ORDERS}/{path_part(ref)}/authorize", _once_approved(key, found.body)
         try:
             return _seen(await self._client.post(path, {}, fresh))
         except CallDeclined as declined:
@@ -112,13 +111,13 @@ class PayPalGateway:
             return await self._whole(found)
         asked: Json = {"amount": money(amount_minor, currency), "final_capture": True}
         if held := authorizations(order):
-            path = f"{AUTHORIZATIONS}/{_part(held[-1]['id'])}/capture"
+            path = f"{AUTHORIZATIONS}/{path_part(held[-1]['id'])}/capture"
         elif order.get("status") != "APPROVED":
             return _seen(found)
         elif minor(order["purchase_units"][0]["amount"]) != amount_minor:
             raise CallDeclined(reason="only-all-of-an-order")
         else:
-            path, asked = f"{ORDERS}/{_part(ref)}/capture", {}
+            path, asked = f"{ORDERS}/{path_part(ref)}/capture", {}
             key = _once_approved(key, order)
         try:
             await self._client.post(path, asked, key)
@@ -128,7 +127,7 @@ class PayPalGateway:
 
     async def cancel(self, ref: str, key: str) -> Snapshot:
         """Let go what is held; what is only approved is never asked for."""
-        found = await self._client.get(f"{ORDERS}/{_part(ref)}", also=(NOT_FOUND,))
+        found = await self._client.get(f"{ORDERS}/{path_part(ref)}", also=(NOT_FOUND,))
         if found.status == NOT_FOUND:
             return Snapshot(ref, ProviderStatus.EXPIRED, found.at_ms)
         if taking_minor(found.body):
@@ -136,7 +135,7 @@ class PayPalGateway:
         held = [one for one in authorizations(found.body) if one["status"] in HOLDING]
         for one in held:
             try:
-                await self._client.post(f"{AUTHORIZATIONS}/{_part(one['id'])}/void", {}, key)
+                await self._client.post(f"{AUTHORIZATIONS}/{path_part(one['id'])}/void", {}, key)
             except CallDeclined as declined:
                 if declined.params.get("reason") not in DONE:
                     raise
@@ -158,7 +157,7 @@ class PayPalGateway:
                 "invoice_id": refund.refund_id,
                 "custom_id": named(payment_id(found.body), refund.refund_id),
             }
-            path = f"{CAPTURES}/{_part(taken[0]['id'])}/refund"
+            path = f"{CAPTURES}/{path_part(taken[0]['id'])}/refund"
             try:
                 await self._client.post(path, asked, key)
             except CallDeclined as declined:
@@ -186,10 +185,10 @@ class PayPalGateway:
         await self._client.close()
 
     async def _order(self, ref: str) -> Answer:
-        return await self._client.get(f"{ORDERS}/{_part(ref)}")
+        return await self._client.get(f"{ORDERS}/{path_part(ref)}")
 
     async def _order_of(self, capture_id: str) -> str:
-        found = await self._client.get(f"{CAPTURES}/{_part(capture_id)}")
+        found = await self._client.get(f"{CAPTURES}/{path_part(capture_id)}")
         related = (found.body.get("supplementary_data") or {}).get("related_ids") or {}
         if not related.get("order_id"):
             raise CallDeclined(reason="not-of-an-order")
@@ -207,7 +206,7 @@ class PayPalGateway:
             for item in listed:
                 # Only the dispute itself says how it ended.
                 ended = item.get("status") == "RESOLVED"
-                path = f"{DISPUTES}/{_part(item['dispute_id'])}"
+                path = f"{DISPUTES}/{path_part(item['dispute_id'])}"
                 disputes.append((await self._client.get(path)).body if ended else item)
         return _seen(found, disputes)
 
@@ -245,7 +244,3 @@ def _seen(found: Answer, disputes: Sequence[Json] = ()) -> Snapshot:
 def _once_approved(key: str, order: Json) -> str:
     """A key of its own for each approval: one that PayPal declined may be approved again."""
     return f"{key}:{order.get('update_time', '')}"
-
-
-def _part(name: object) -> str:
-    return quote(str(name), safe="")

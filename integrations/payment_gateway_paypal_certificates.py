@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,6 +16,7 @@ import certifi
 import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from integrations.paypal_client import LIVE_URL, PayPalAccount
@@ -24,6 +28,7 @@ MAX_BYTES = 65_536
 TIMEOUT_S = 5.0
 AT_ONCE = 2
 PATH = re.compile(r"/v1/notifications/certs/[A-Za-z0-9._-]{1,128}")
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 SIGNER = "messageverificationcerts.paypal.com"
 SANDBOX_SIGNER = "messageverificationcerts.sandbox.paypal.com"
 LIVE = frozenset({"https://api.paypal.com", "https://api-m.paypal.com"})
@@ -121,9 +126,16 @@ class Certificates:
 
     def _trusted(self) -> Store:
         if self._roots is None:
-            pem = self._roots_pem or certifi.contents()
-            self._roots = Store(x509.load_pem_x509_certificates(pem.encode()))
+            self._roots = Store(list(_parsed(self._roots_pem or certifi.contents())))
         return self._roots
+
+
+def _parsed(pem: str) -> Iterator[x509.Certificate]:
+    """The certificates that are as RFC 5280 wants them; a few old roots of the web are not."""
+    for block in PEM.findall(pem):
+        with warnings.catch_warnings(), suppress(ValueError, CryptographyDeprecationWarning):
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            yield x509.load_pem_x509_certificate(block.encode())
 
 
 def _issuers(url: str) -> tuple[frozenset[str], str]:

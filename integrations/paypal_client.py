@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -52,6 +53,11 @@ class Answer:
     body: Json
     at_ms: int
     status: int = 200
+
+    @property
+    def issue(self) -> str:
+        """PayPal's word for what was wrong."""
+        return _issue(self.body)
 
 
 class PayPalClient:
@@ -145,6 +151,11 @@ def money(amount_minor: int, currency: str) -> Json:
 def minor(amount: Json) -> int:
     """The other way round. ValueError or KeyError for what is no amount that we know."""
     return parse_decimal(str(amount["value"]), str(amount["currency_code"]))
+
+
+def path_part(name: object) -> str:
+    """An id as a part of a path."""
+    return quote(str(name), safe="")
 
 
 def moment_ms(text: object) -> int:
