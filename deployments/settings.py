@@ -208,6 +208,21 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _paypal_is_whole(self) -> Self:
+        names = ("paypal_client_id", "paypal_client_secret", "paypal_webhook_id")
+        missing = [f"VIBESTREAM_{name.upper()}" for name in names if not getattr(self, name)]
+        if 0 < len(missing) < len(names):
+            raise ValueError(f"payments through PayPal need {', '.join(missing)}")
+        if self.paypal_url and not is_safe(self.paypal_url):
+            raise ValueError("VIBESTREAM_PAYPAL_URL must be https")
+        if self.environment == "production":
+            if self.paypal_url.startswith("http:"):
+                raise ValueError("production refuses VIBESTREAM_PAYPAL_URL")
+            if self.paypal_webhook_roots:
+                raise ValueError("production refuses VIBESTREAM_PAYPAL_WEBHOOK_ROOTS")
+        return self
+
+    @model_validator(mode="after")
     def _coinbase_is_whole(self) -> Self:
         names = ("coinbase_key_id", "coinbase_key_secret", "coinbase_webhook_secret")
         missing = [f"VIBESTREAM_{name.upper()}" for name in names if not getattr(self, name)]

@@ -10,12 +10,14 @@ from prometheus_client import CollectorRegistry
 from actors.payment_reconciler import Books, Reconciler
 from actors.runtime.handle import Handle
 from deployments.composition.common import now_ms
-from deployments.composition.payments import coinbase_account, stripe_account
+from deployments.composition.payments import coinbase_account, paypal_account, stripe_account
 from deployments.settings import Settings
 from integrations.payment_gateway import PaymentGateway
 from integrations.payment_recorder import Recorder
+from integrations.paypal_client import PayPalClient
 from integrations.provider_records import ProviderRecords
 from integrations.provider_records_coinbase import CoinbaseRecords
+from integrations.provider_records_paypal import PayPalRecords
 from messages.payments.gateways import GatewayName
 from storage.database import Pool
 
@@ -41,6 +43,9 @@ def open_records(settings: Settings, recorder: Recorder) -> list[ProviderRecords
 
         http = partial(recorder.client, GatewayName.STRIPE)
         found.append(StripeRecords(stripe_account(settings), http))
+    if settings.paypal_client_secret:
+        http = partial(recorder.client, GatewayName.PAYPAL)
+        found.append(PayPalRecords(PayPalClient(paypal_account(settings), http)))
     if settings.coinbase_key_secret:
         http = partial(recorder.client, GatewayName.COINBASE)
         found.append(CoinbaseRecords(coinbase_account(settings), http))

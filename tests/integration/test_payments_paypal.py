@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 import redis.asyncio as redis_asyncio
 
+from actors.payment_reconciler import Books, Reconciler, wanted
+from domain.payments.policy import DAY_MS
+from integrations.paypal_client import PayPalClient
+from integrations.provider_records_paypal import PayPalRecords
 from messages.payments.gateways import GatewayName
+from storage import payments_reconciliations as reconciliations
 from storage.database import Pool
 from tests.api_services import assert_problem
 from tests.contracts.payment_rigs import PayPalRig, open_rig
-from tests.integration.payments_support import World, open_world
+from tests.integration.payments_support import World, clock, open_world
 from tests.integration.rewards_support import until
 
 
@@ -214,6 +219,36 @@ async def test_a_dispute_is_owed_and_given_back_when_it_is_won(shop: Shop) -> No
     await shop.deliver()
     await shop.until(payment, status="completed", returned_minor=0)
     assert await shop.world.wallet() == 10_000
+
+
+async def test_the_books_say_the_same(shop: Shop) -> None:
+    payment = await shop.begin()
+    await shop.approve(payment)
+    path = f"payments/{payment['payment_id']}"
+    await shop.world.post(f"{path}/confirmation")
+    await shop.world.post(f"{path}/refunds", {"amount_minor": 4_000})
+    await shop.happen("dispute")
+    await shop.deliver()
+    await shop.until(payment, status="disputed")
+    records = PayPalRecords(PayPalClient(shop.rig.account(shop.rig.url)))
+    books = {GatewayName.PAYPAL: Books(records, shop.rig.gateway)}
+    services = shop.world.api.services
+    reconciler = Reconciler(services.pool, services.owner("payments"), books, later)
+    since = clock() - clock() % DAY_MS
+    run = wanted(GatewayName.PAYPAL, since, since + 2 * DAY_MS, "ana", clock(), "")
+    await reconciliations.ask(services.pool, run)
+    while await reconciler.step():
+        pass
+    report = await reconciliations.report(services.pool, run.run_id)
+    assert report is not None
+    assert (report.counts, report.entries, report.charges) == ({}, 3, 1)
+    assert report.totals == {"USD": [0, 0]}
+    await records.close()
+
+
+def later() -> int:
+    """When all of today is over, and no longer young."""
+    return clock() + 2 * DAY_MS
 
 
 async def test_a_signature_that_is_not_paypals(shop: Shop) -> None:

@@ -163,6 +163,33 @@ def test_a_provider_is_asked_by_tls() -> None:
         Settings(environment="production", **servers, **MAIL, **local)  # type: ignore[arg-type]
 
 
+PAYPAL = {
+    "paypal_client_id": "client",
+    "paypal_client_secret": "k4xq-unguessed",
+    "paypal_webhook_id": "1JE4291016473214C",
+}
+
+
+def test_an_account_at_paypal_is_whole() -> None:
+    assert "unguessed" not in repr(Settings(**PAYPAL))  # type: ignore[arg-type]
+    for missing in PAYPAL:
+        rest = {name: value for name, value in PAYPAL.items() if name != missing}
+        with pytest.raises(ValidationError, match=f"VIBESTREAM_{missing.upper()}"):
+            Settings(**rest)  # type: ignore[arg-type]
+
+
+def test_paypal_is_asked_by_tls_and_vouched_for_by_the_web() -> None:
+    Settings(**PAYPAL, paypal_url="http://127.0.0.1:4000")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="VIBESTREAM_PAYPAL_URL"):
+        Settings(paypal_url="http://paypal.example")
+    servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
+    sandbox = {"paypal_url": "https://api-m.sandbox.paypal.com"}
+    Settings(environment="production", **servers, **MAIL, **PAYPAL, **sandbox)  # type: ignore[arg-type]
+    for name, value in (("paypal_url", "http://127.0.0.1:4000"), ("paypal_webhook_roots", "PEM")):
+        with pytest.raises(ValidationError, match=f"VIBESTREAM_{name.upper()}"):
+            Settings(environment="production", **servers, **MAIL, **PAYPAL, **{name: value})  # type: ignore[arg-type]
+
+
 COINBASE = {
     "coinbase_key_id": "organizations/o/apiKeys/k",
     "coinbase_key_secret": base64.b64encode(bytes(range(32))).decode(),
