@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import jwt
 import msgspec
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
 )
 
 from domain.payments.snapshots import join
 from integrations.coinbase_client import CoinbaseAccount, idempotency_key
 from integrations.coinbase_keys import BearerSigner, read_secret
-from integrations.payment_gateway import Order, Return
+from integrations.payment_gateway import Return
 from integrations.payment_gateway_coinbase import CoinbaseGateway
 from integrations.provider_records_coinbase import CoinbaseRecords
 from messages.payments.gateways import (
     CallDeclined,
     CallNotSent,
     CallOutcomeUnknown,
-    Method,
     ProviderStatus,
     ReturnStatus,
     Snapshot,
@@ -44,100 +39,38 @@ from messages.payments.gateways import (
 from messages.payments.payments import Capture
 from messages.payments.records import EntryKind
 from messages.payments.webhooks import WebhookEvent, WebhookMalformed, WebhookSignatureWrong
-from simulators.payments.coinbase import KEY_ID, WEBHOOK_SECRET, CoinbaseSimulator
-from tests.contracts.payment_rigs import free_port
-
-COMMERCE_SECRET = "shared-of-old"
-REFUND_ID = "0197a000-0000-8000-8000-00000000000a"
-ORDER = Order(
-    payment_id="0197a000-0000-7000-8000-000000000009",
-    amount_minor=12_340_000,
-    currency="USDC",
-    method=Method.CRYPTO,
-    capture=Capture.AUTOMATIC,
-    description="test",
-    return_url="https://vibestream.example/back",
+from simulators.payments.coinbase import KEY_ID, WEBHOOK_SECRET
+from tests.contracts.payment_rigs import (
+    COMMERCE_SECRET,
+    CoinbaseRig,
+    ed25519,
+    free_port,
+    key,
+    open_rig,
+    p256,
 )
 
-
-def ed25519() -> tuple[str, str]:
-    """A secret as Coinbase gives it out, and the public key in PEM."""
-    private = Ed25519PrivateKey.generate()
-    public = private.public_key()
-    raw = private.private_bytes_raw() + public.public_bytes_raw()
-    return base64.b64encode(raw).decode(), pem(public)
-
-
-def p256() -> tuple[str, str]:
-    private = ec.generate_private_key(ec.SECP256R1())
-    secret = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    return secret.decode().replace("\n", "\\n"), pem(private.public_key())
-
-
-def pem(public: Any) -> str:
-    encoded: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return encoded.decode()
-
-
-class Coinbase:
-    """The stand-in on a port of its own, and the adapter."""
-
-    def __init__(self, secret: str, public: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.simulator = CoinbaseSimulator(public, url=self.url, refund_s=None)
-        self.account = CoinbaseAccount(
-            KEY_ID, secret, WEBHOOK_SECRET, COMMERCE_SECRET, self.url, timeout_s=2.0
-        )
-        self.gateway = CoinbaseGateway(self.account)
-        config = uvicorn.Config(
-            self.simulator.app(), "127.0.0.1", port, log_level="critical", lifespan="on"
-        )
-        self.server = uvicorn.Server(config)
-
-    @property
-    def checkouts(self) -> dict[str, dict[str, Any]]:
-        return self.simulator.account.checkouts
-
-    def faults(self, *plan: dict[str, object]) -> None:
-        self.simulator.faults.set(list(plan))
-
-    async def page(self, ref: str, outcome: str, **more: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
-            url = f"{self.url}/payment-links/pl_{ref}"
-            return await client.post(url, data={"outcome": outcome, **more})
-
-    async def happens(self, ref: str, what: str) -> None:
-        async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.url}/_simulator/{ref}/{what}")).raise_for_status()
-
-    async def paid(self, outcome: str = "pay", **more: str) -> Snapshot:
-        made = await self.gateway.create(ORDER, key())
-        await self.page(made.ref, outcome, **more)
-        return await self.gateway.fetch(made.ref)
+REFUND_ID = "0197a000-0000-8000-8000-00000000000a"
+ORDER = msgspec.structs.replace(CoinbaseRig.order, amount_minor=12_340_000)
 
 
 @pytest.fixture
-async def coinbase(request: pytest.FixtureRequest) -> AsyncIterator[Coinbase]:
-    made = Coinbase(*getattr(request, "param", ed25519)())
-    serving = asyncio.create_task(made.server.serve())
-    while not made.server.started:  # noqa: ASYNC110 - uvicorn has no event to await
-        await asyncio.sleep(0.01)
-    yield made
-    await made.gateway.close()
-    made.server.should_exit = True
-    await serving
+async def coinbase(request: pytest.FixtureRequest) -> AsyncIterator[CoinbaseRig]:
+    async with open_rig("coinbase", getattr(request, "param", ed25519)) as opened:
+        yield opened
 
 
-def key() -> str:
-    return str(uuid.uuid4())
+async def pay_for(coinbase: CoinbaseRig, outcome: str = "pay", **more: str) -> Snapshot:
+    made = await coinbase.gateway.create(ORDER, key())
+    await coinbase.page(made.ref, outcome, **more)
+    return await coinbase.gateway.fetch(made.ref)
 
 
 # --- payments -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("coinbase", [ed25519, p256], indirect=True)
-async def test_a_checkout_is_made_and_paid_on_its_page(coinbase: Coinbase) -> None:
+async def test_a_checkout_is_made_and_paid_on_its_page(coinbase: CoinbaseRig) -> None:
     made = await coinbase.gateway.create(ORDER, key())
     (checkout,) = coinbase.checkouts.values()
     assert made.status is ProviderStatus.REQUIRES_ACTION
@@ -153,7 +86,7 @@ async def test_a_checkout_is_made_and_paid_on_its_page(coinbase: Coinbase) -> No
     assert (paid.status, paid.captured_minor) == (ProviderStatus.CAPTURED, 12_340_000)
 
 
-async def test_the_same_key_makes_one_checkout(coinbase: Coinbase) -> None:
+async def test_the_same_key_makes_one_checkout(coinbase: CoinbaseRig) -> None:
     same = key()
     first = await coinbase.gateway.create(ORDER, same)
     await coinbase.page(first.ref, "pay")
@@ -172,9 +105,9 @@ async def test_the_same_key_makes_one_checkout(coinbase: Coinbase) -> None:
     ],
 )
 async def test_what_was_sent_is_what_was_taken(
-    coinbase: Coinbase, outcome: str, more: dict[str, str], taken: int
+    coinbase: CoinbaseRig, outcome: str, more: dict[str, str], taken: int
 ) -> None:
-    paid = await coinbase.paid(outcome, **more)
+    paid = await pay_for(coinbase, outcome, **more)
     assert (paid.status, paid.captured_minor) == (ProviderStatus.CAPTURED, taken)
 
 
@@ -182,33 +115,35 @@ async def test_what_was_sent_is_what_was_taken(
     ("outcome", "status"),
     [("fail", ProviderStatus.FAILED), ("expire", ProviderStatus.EXPIRED)],
 )
-async def test_what_was_not_paid(coinbase: Coinbase, outcome: str, status: ProviderStatus) -> None:
-    ended = await coinbase.paid(outcome)
+async def test_what_was_not_paid(
+    coinbase: CoinbaseRig, outcome: str, status: ProviderStatus
+) -> None:
+    ended = await pay_for(coinbase, outcome)
     assert (ended.status, ended.captured_minor, ended.action) == (status, 0, None)
     with pytest.raises(CallDeclined):
         await coinbase.gateway.cancel(ended.ref, key())
 
 
-async def test_a_transfer_that_was_seen_is_not_money_yet(coinbase: Coinbase) -> None:
+async def test_a_transfer_that_was_seen_is_not_money_yet(coinbase: CoinbaseRig) -> None:
     made = await coinbase.gateway.create(ORDER, key())
-    await coinbase.happens(made.ref, "detect")
+    await coinbase.post(f"/_simulator/{made.ref}/detect")
     seen = await coinbase.gateway.fetch(made.ref)
     assert (seen.status, seen.captured_minor) == (ProviderStatus.PROCESSING, 0)
 
 
-async def test_cancelling_and_paid_all_the_same(coinbase: Coinbase) -> None:
+async def test_cancelling_and_paid_all_the_same(coinbase: CoinbaseRig) -> None:
     made = await coinbase.gateway.create(ORDER, key())
     gone = await coinbase.gateway.cancel(made.ref, key())
     assert gone.status is ProviderStatus.CANCELLED
     assert (await coinbase.page(made.ref, "pay")).status_code == 409
-    await coinbase.happens(made.ref, "pay-late")
+    await coinbase.post(f"/_simulator/{made.ref}/pay-late")
     paid = await coinbase.gateway.fetch(made.ref)
     assert (paid.status, paid.captured_minor) == (ProviderStatus.CAPTURED, 12_340_000)
     with pytest.raises(CallDeclined):
         await coinbase.gateway.cancel(made.ref, key())
 
 
-async def test_an_hour_later_it_has_expired(coinbase: Coinbase) -> None:
+async def test_an_hour_later_it_has_expired(coinbase: CoinbaseRig) -> None:
     made = await coinbase.gateway.create(ORDER, key())
     began = coinbase.simulator.now()
     coinbase.simulator.account._now = lambda: began + 3_601
@@ -217,7 +152,7 @@ async def test_an_hour_later_it_has_expired(coinbase: Coinbase) -> None:
     assert expired.at_ms > made.at_ms
 
 
-async def test_what_is_not_offered_asks_nobody(coinbase: Coinbase) -> None:
+async def test_what_is_not_offered_asks_nobody(coinbase: CoinbaseRig) -> None:
     for changes in (
         {"capture": Capture.MANUAL},
         {"currency": "USD"},
@@ -233,7 +168,7 @@ async def test_what_is_not_offered_asks_nobody(coinbase: Coinbase) -> None:
     assert not coinbase.checkouts
 
 
-async def test_a_page_that_is_not_safe_is_not_gone_back_to(coinbase: Coinbase) -> None:
+async def test_a_page_that_is_not_safe_is_not_gone_back_to(coinbase: CoinbaseRig) -> None:
     order = msgspec.structs.replace(ORDER, return_url="http://localhost/back")
     made = await coinbase.gateway.create(order, key())
     assert "successRedirectUrl" not in coinbase.checkouts[made.ref]
@@ -242,8 +177,8 @@ async def test_a_page_that_is_not_safe_is_not_gone_back_to(coinbase: Coinbase) -
 # --- refunds --------------------------------------------------------------------------------------
 
 
-async def test_a_refund_is_pending_until_the_chain_has_it(coinbase: Coinbase) -> None:
-    paid = await coinbase.paid()
+async def test_a_refund_is_pending_until_the_chain_has_it(coinbase: CoinbaseRig) -> None:
+    paid = await pay_for(coinbase)
     asked = Return(paid.ref, REFUND_ID, 4_000_000, "USDC", "unhappy")
     given = await coinbase.gateway.refund(asked, key())
     (refund,) = given.refunds
@@ -251,7 +186,7 @@ async def test_a_refund_is_pending_until_the_chain_has_it(coinbase: Coinbase) ->
         REFUND_ID, 4_000_000, ReturnStatus.PENDING,
     )  # fmt: skip
     assert coinbase.checkouts[paid.ref]["refunds"][0]["reason"] == f"unhappy {REFUND_ID}"
-    await coinbase.happens(paid.ref, "end-refunds")
+    await coinbase.post(f"/_simulator/{paid.ref}/end-refunds")
     done = await coinbase.gateway.fetch(paid.ref)
     assert done.refunds[0].status is ReturnStatus.SUCCEEDED
     assert (done.status, done.captured_minor) == (ProviderStatus.CAPTURED, 12_340_000)
@@ -260,8 +195,8 @@ async def test_a_refund_is_pending_until_the_chain_has_it(coinbase: Coinbase) ->
         await coinbase.gateway.refund(Return(paid.ref, key(), 8_350_000, "USDC"), key())
 
 
-async def test_a_refund_happens_once_even_when_its_key_is_forgotten(coinbase: Coinbase) -> None:
-    paid = await coinbase.paid()
+async def test_a_refund_happens_once_even_when_its_key_is_forgotten(coinbase: CoinbaseRig) -> None:
+    paid = await pay_for(coinbase)
     asked, same = Return(paid.ref, REFUND_ID, 4_000_000, "USDC"), key()
     coinbase.faults({"on": "refund", "do": "lose-answer"})
     with pytest.raises(CallOutcomeUnknown):
@@ -272,25 +207,25 @@ async def test_a_refund_happens_once_even_when_its_key_is_forgotten(coinbase: Co
     assert len(coinbase.checkouts[paid.ref]["refunds"]) == 1
 
 
-async def test_a_refund_that_fails(coinbase: Coinbase) -> None:
-    paid = await coinbase.paid()
+async def test_a_refund_that_fails(coinbase: CoinbaseRig) -> None:
+    paid = await pay_for(coinbase)
     asked = Return(paid.ref, REFUND_ID, 12_340_000, "USDC")
     pending = await coinbase.gateway.refund(asked, key())
-    await coinbase.happens(paid.ref, "fail-refunds")
+    await coinbase.post(f"/_simulator/{paid.ref}/fail-refunds")
     failed = await coinbase.gateway.fetch(paid.ref)
     assert failed.refunds[0].status is ReturnStatus.FAILED
     assert join(pending, failed).refunds == failed.refunds
 
 
-async def test_a_refund_by_hand_is_not_ours(coinbase: Coinbase) -> None:
-    paid = await coinbase.paid()
-    await coinbase.happens(paid.ref, "refund")
+async def test_a_refund_by_hand_is_not_ours(coinbase: CoinbaseRig) -> None:
+    paid = await pay_for(coinbase)
+    await coinbase.post(f"/_simulator/{paid.ref}/refund")
     (refund,) = (await coinbase.gateway.fetch(paid.ref)).refunds
     assert (refund.refund_id, refund.amount_minor) == ("", 12_340_000)
 
 
-async def test_refunds_finer_than_coinbase_can_say_are_declined(coinbase: Coinbase) -> None:
-    paid = await coinbase.paid()
+async def test_refunds_finer_than_coinbase_can_say_are_declined(coinbase: CoinbaseRig) -> None:
+    paid = await pay_for(coinbase)
     with pytest.raises(CallDeclined):
         await coinbase.gateway.refund(Return(paid.ref, REFUND_ID, 1, "USDC"), key())
     assert "refunds" not in coinbase.checkouts[paid.ref]
@@ -299,7 +234,7 @@ async def test_refunds_finer_than_coinbase_can_say_are_declined(coinbase: Coinba
 # --- certainty ------------------------------------------------------------------------------------
 
 
-async def test_what_is_certain_and_what_is_not(coinbase: Coinbase) -> None:
+async def test_what_is_certain_and_what_is_not(coinbase: CoinbaseRig) -> None:
     same = key()
     coinbase.faults({"on": "create", "do": "lose-answer"})
     with pytest.raises(CallOutcomeUnknown):
@@ -317,15 +252,14 @@ async def test_what_is_certain_and_what_is_not(coinbase: Coinbase) -> None:
     assert declined.value.params == {"reason": "not_found"}
 
 
-async def test_a_server_that_is_not_there_did_nothing(coinbase: Coinbase) -> None:
-    account = replace(coinbase.account, url=f"http://127.0.0.1:{free_port()}")
-    gone = CoinbaseGateway(account)
+async def test_a_server_that_is_not_there_did_nothing(coinbase: CoinbaseRig) -> None:
+    gone = coinbase.adapter(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(CallNotSent):
         await gone.create(ORDER, key())
     await gone.close()
 
 
-async def test_another_key_did_nothing(coinbase: Coinbase) -> None:
+async def test_another_key_did_nothing(coinbase: CoinbaseRig) -> None:
     stranger = CoinbaseGateway(
         CoinbaseAccount(KEY_ID, ed25519()[0], WEBHOOK_SECRET, url=coinbase.url, timeout_s=2.0)
     )
@@ -336,8 +270,8 @@ async def test_another_key_did_nothing(coinbase: Coinbase) -> None:
 
 
 @pytest.mark.parametrize("coinbase", [ed25519, p256], indirect=True)
-async def test_a_token_is_for_one_request_and_two_minutes(coinbase: Coinbase) -> None:
-    signer = BearerSigner(KEY_ID, coinbase.account.key_secret)
+async def test_a_token_is_for_one_request_and_two_minutes(coinbase: CoinbaseRig) -> None:
+    signer = BearerSigner(KEY_ID, coinbase.secret)
     host, now = coinbase.url.removeprefix("http://"), int(coinbase.simulator.now())
     path = "/api/v1/checkouts"
     tokens = {
@@ -528,12 +462,12 @@ async def test_an_account_without_a_secret_takes_no_webhook() -> None:
         await bare.close()
 
 
-async def test_the_stand_in_signs_as_the_adapter_reads(coinbase: Coinbase) -> None:
+async def test_the_stand_in_signs_as_the_adapter_reads(coinbase: CoinbaseRig) -> None:
     sent: list[bytes] = []
-    coinbase.simulator.sender.put = sent.append  # type: ignore[union-attr,method-assign]
-    paid = await coinbase.paid()
+    coinbase.simulator.sender.put = sent.append
+    paid = await pay_for(coinbase)
     await coinbase.gateway.refund(Return(paid.ref, REFUND_ID, 1_000_000, "USDC"), key())
-    await coinbase.happens(paid.ref, "end-refunds")
+    await coinbase.post(f"/_simulator/{paid.ref}/end-refunds")
     now_ms = int(coinbase.simulator.now()) * 1_000
     read = [
         await coinbase.gateway.read_webhook(coinbase.simulator._sign(body, False), body, now_ms)
@@ -648,17 +582,17 @@ async def test_signatures_of_commerce_that_are_not_good(reader: CoinbaseGateway)
 # --- books ----------------------------------------------------------------------------------------
 
 
-async def test_coinbases_books(coinbase: Coinbase) -> None:
+async def test_coinbases_books(coinbase: CoinbaseRig) -> None:
     began_ms = int(coinbase.simulator.now() * 1_000) - 1
     for _ in range(3):
-        await coinbase.paid()
-    await coinbase.paid("expire")
-    refunded = await coinbase.paid("overpay")
+        await pay_for(coinbase)
+    await pay_for(coinbase, "expire")
+    refunded = await pay_for(coinbase, "overpay")
     for amount in (1_000_000, 2_000_000):
         asked = Return(refunded.ref, str(uuid.uuid4()), amount, "USDC")
         await coinbase.gateway.refund(asked, key())
-    await coinbase.happens(refunded.ref, "end-refunds")
-    books = CoinbaseRecords(coinbase.account, page_size=2)
+    await coinbase.post(f"/_simulator/{refunded.ref}/end-refunds")
+    books = CoinbaseRecords(coinbase.account(coinbase.url), page_size=2)
     until_ms = int(coinbase.simulator.now() * 1_000) + 1_000
     found = [one async for one in books.entries(began_ms, until_ms)]
     assert [one async for one in books.entries(until_ms, until_ms + 1)] == []
@@ -675,9 +609,9 @@ async def test_coinbases_books(coinbase: Coinbase) -> None:
     assert {one.charge_ref for one in back} == {refunded.ref}
 
 
-async def test_books_that_cannot_be_read(coinbase: Coinbase) -> None:
+async def test_books_that_cannot_be_read(coinbase: CoinbaseRig) -> None:
     coinbase.faults({"on": "list", "do": "500"})
-    books = CoinbaseRecords(coinbase.account)
+    books = CoinbaseRecords(coinbase.account(coinbase.url))
     with pytest.raises(CallOutcomeUnknown):
         _ = [one async for one in books.entries(0, 1)]
     await books.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -24,7 +23,7 @@ from messages.payments.payments import Capture
 from storage import ledger
 from storage.database import Pool
 from tests.api_services import assert_problem
-from tests.contracts.test_payment_gateway_coinbase import COMMERCE_SECRET, Coinbase, ed25519
+from tests.contracts.payment_rigs import COMMERCE_SECRET, CoinbaseRig, open_rig
 from tests.integration.payments_support import World, open_world
 from tests.integration.rewards_support import until
 
@@ -36,7 +35,7 @@ class Desk:
     """Our doors, and Coinbase on the other side."""
 
     world: World
-    coinbase: Coinbase
+    coinbase: CoinbaseRig
 
     async def pay(self, key: str | None = None, **more: Any) -> httpx.Response:
         body = {"currency": "USDC", "method": "crypto", **more}
@@ -66,7 +65,7 @@ class Desk:
         return await self.balance(f"user:{self.world.user_id}:available/USDC")
 
     async def returned(self, ref: str) -> bool:
-        await self.coinbase.happens(ref, "end-refunds")
+        await self.coinbase.post(f"/_simulator/{ref}/end-refunds")
         if self.coinbase.checkouts[ref]["status"] != "REFUNDED":
             return False
         return await self.balance("outside:coinbase:clearing/USDC") == 0
@@ -80,23 +79,19 @@ async def desk(
     redis_server: str,
     redis_client: redis_asyncio.Redis,
 ) -> AsyncIterator[Desk]:
-    coinbase = Coinbase(*ed25519())
-    coinbase.simulator._webhook_url = "http://gateway/api/v1/webhooks/coinbase"
-    serving = asyncio.create_task(coinbase.server.serve())
-    while not coinbase.server.started:  # noqa: ASYNC110 - uvicorn has no event to await
-        await asyncio.sleep(0.01)
-    async with open_world(
-        pool, tmp_path, database_url, redis_server, {GatewayName.COINBASE: coinbase.gateway}
-    ) as world:
-        sender = coinbase.simulator.sender
-        assert sender is not None
-        await sender._client.aclose()
-        sender._client = httpx.AsyncClient(transport=httpx.ASGITransport(world.api.app))
-        yield Desk(world, coinbase)
-        await world.verify()
-    await coinbase.gateway.close()
-    coinbase.server.should_exit = True
-    await serving
+    async with open_rig("coinbase") as coinbase:
+        gateways = {GatewayName.COINBASE: coinbase.gateway}
+        async with open_world(pool, tmp_path, database_url, redis_server, gateways) as world:
+            hear(coinbase, world)
+            yield Desk(world, coinbase)
+            await world.verify()
+
+
+def hear(coinbase: CoinbaseRig, world: World) -> None:
+    """Have its webhooks come to our door."""
+    sender = coinbase.simulator.sender
+    sender.url = "http://gateway/api/v1/webhooks/coinbase"
+    sender._client = httpx.AsyncClient(transport=httpx.ASGITransport(world.api.app))
 
 
 async def test_paying_in_usdc(desk: Desk) -> None:
@@ -126,7 +121,7 @@ async def test_a_refund_is_there_when_the_chain_has_it(desk: Desk) -> None:
     asked = await desk.world.post(f"payments/{payment_id}/refunds", {"amount_minor": 4_000_000})
     assert asked.json()["refunds"][0]["status"] == "pending"
     assert await desk.wallet() == PRICE - 4_000_000
-    await desk.coinbase.happens(ref, "end-refunds")
+    await desk.coinbase.post(f"/_simulator/{ref}/end-refunds")
     await desk.becomes(payment_id, "partially_refunded")
     assert (await desk.payment(payment_id))["refunds"][0]["status"] == "succeeded"
 
@@ -137,7 +132,7 @@ async def test_a_refund_that_fails_is_the_payers_balance_again(desk: Desk) -> No
     await desk.becomes(payment_id, "completed")
     await desk.world.post(f"payments/{payment_id}/refunds", {"amount_minor": PRICE})
     assert await desk.wallet() == 0
-    await desk.coinbase.happens(ref, "fail-refunds")
+    await desk.coinbase.post(f"/_simulator/{ref}/fail-refunds")
 
     async def back() -> bool:
         return await desk.wallet() == PRICE
@@ -149,7 +144,7 @@ async def test_what_comes_after_the_checkout_expired_goes_back(desk: Desk) -> No
     payment_id, ref = await desk.begin()
     await desk.coinbase.page(ref, "expire")
     await desk.becomes(payment_id, "failed")
-    await desk.coinbase.happens(ref, "pay-late")
+    await desk.coinbase.post(f"/_simulator/{ref}/pay-late")
     await until(lambda: desk.returned(ref))
     assert await desk.wallet() == 0
     assert (await desk.payment(payment_id))["status"] == "failed"
@@ -160,8 +155,20 @@ async def test_what_comes_after_the_payer_cancelled_goes_back(desk: Desk) -> Non
     ended = await desk.world.post(f"payments/{payment_id}/cancellation")
     assert ended.json()["status"] == "cancelled"
     assert desk.coinbase.checkouts[ref]["status"] == "DEACTIVATED"
-    await desk.coinbase.happens(ref, "pay-late")
+    await desk.coinbase.post(f"/_simulator/{ref}/pay-late")
     await until(lambda: desk.returned(ref))
+    assert await desk.wallet() == 0
+
+
+async def test_a_transfer_that_was_under_way_when_the_payer_cancelled(desk: Desk) -> None:
+    payment_id, ref = await desk.begin()
+    await desk.coinbase.post(f"/_simulator/{ref}/detect")
+    answer = await desk.world.post(f"payments/{payment_id}/cancellation")
+    assert answer.status_code == 200
+    assert desk.coinbase.checkouts[ref]["status"] == "PROCESSING"
+    await desk.coinbase.post(f"/_simulator/{ref}/pay-late")
+    await until(lambda: desk.returned(ref))
+    await desk.becomes(payment_id, "cancelled")
     assert await desk.wallet() == 0
 
 
