@@ -13,6 +13,7 @@ from api.auth import Issuer, Trader, check_permission, public
 from api.idempotency import KeyHeader, command_key
 from api.inputs import Amount, Input
 from api.openapi import problems
+from api.own_songs import check_own_song
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
 from api.services import Services, ServicesDep
 from domain.access import Permission
@@ -32,7 +33,6 @@ from messages.market import (
     LockShares,
     LockView,
     NotYourIssue,
-    NotYourSong,
     PauseIssue,
     PurchaseView,
     ResumeIssue,
@@ -40,7 +40,6 @@ from messages.market import (
     issue_id_of,
 )
 from messages.money import minor_per_unit
-from messages.music import SongNotFound
 from messages.rewards import CURRENCY as REWARD_CURRENCY
 from messages.rewards import PayeeKind, payee_id
 from messages.users import PermissionMissing
@@ -159,7 +158,7 @@ async def draft_issue(
 ) -> Issue:
     """Draft an issue of a song of the caller's. A song has one issue at a time."""
     song_id = str(body.song_id)
-    await _check_song(services, subject, song_id)
+    await check_own_song(services, subject, song_id)
     last = await storage.last_of_song(services.pool, song_id)
     generation = 1 if last is None else last.generation + last.voided
     terms = body.model_dump(exclude={"song_id"})
@@ -296,16 +295,6 @@ async def _ask(services: Services, issue_id: str, command: Any, key: bytes) -> I
     answer = await services.owner("market").ask(issue_id, command, key=key)
     assert isinstance(answer, IssueView)
     return Issue(**msgspec.structs.asdict(answer))
-
-
-async def _check_song(services: Services, subject: Claims, song_id: str) -> None:
-    """Only the artist of a song may issue it."""
-    song = await music_storage.get_song(services.pool, song_id)
-    if song is None:
-        raise SongNotFound
-    artist = await music_storage.artist_of_user(services.pool, subject.user_id)
-    if artist is None or artist.artist_id != song.artist_id:
-        raise NotYourSong(song_id=song_id)
 
 
 async def _check_artist(services: Services, subject: Claims, issue_id: UUID) -> None:

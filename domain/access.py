@@ -30,6 +30,12 @@ class Permission(StrEnum):
     TRADE = "market:trade"
     ISSUE_SHARES = "market:issue"
     OPERATE_MARKET = "market:operate"
+    DROP_TOKENS = "drops:create"
+    READ_TOKENS = "drops:read-own"
+    OPERATE_DROPS = "drops:operate"
+    RAISE_FUNDS = "ventures:raise"
+    INVEST = "ventures:invest"
+    OPERATE_VENTURES = "ventures:operate"
     READ_BALANCES = "treasury:read-own"
     CREDIT = "treasury:credit"
     PAY = "payments:pay"
@@ -52,12 +58,19 @@ _USER = frozenset(
         Permission.DONATE_TO_POOL,
         Permission.READ_HOLDINGS,
         Permission.TRADE,
+        Permission.READ_TOKENS,
+        Permission.INVEST,
         Permission.READ_BALANCES,
         Permission.PAY,
         Permission.READ_PAYMENTS,
     }
 )
-_ARTIST = _USER | {Permission.PUBLISH_SONG, Permission.ISSUE_SHARES}
+_ARTIST = _USER | {
+    Permission.PUBLISH_SONG,
+    Permission.ISSUE_SHARES,
+    Permission.DROP_TOKENS,
+    Permission.RAISE_FUNDS,
+}
 _MODERATOR = _USER | {Permission.MODERATE}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.USER: _USER,
@@ -70,6 +83,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         - _USER
         - {
             Permission.PUBLISH_SONG,
+            Permission.DROP_TOKENS,
+            Permission.RAISE_FUNDS,
             Permission.OPERATE,
             Permission.MANAGE_USERS,
             Permission.MANAGE_RISK,
@@ -79,6 +94,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 # Who may do to another's thing what its owner may: whoever has this permission instead.
 OVERRIDES: dict[Permission, Permission] = {
     Permission.ISSUE_SHARES: Permission.OPERATE_MARKET,
+    Permission.DROP_TOKENS: Permission.OPERATE_DROPS,
+    Permission.RAISE_FUNDS: Permission.OPERATE_VENTURES,
 }
 
 

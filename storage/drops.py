@@ -79,9 +79,6 @@ from drops.tokens t join drops.drops d using (drop_id)
 where t.owner_id = $1 and t.burned_at_ms is null
     and (t.minted_at_ms, t.drop_id, t.token) < ($2, $3, $4)
 order by t.minted_at_ms desc, t.drop_id desc, t.token desc limit $5"""
-OWNER = """
-select owner_id::text from drops.tokens
-where drop_id = $1 and token = $2 and burned_at_ms is null"""
 
 
 class DropRow(msgspec.Struct, frozen=True):
@@ -172,12 +169,6 @@ async def tokens_of(
 ) -> list[TokenRow]:
     """A user's tokens before a cursor (minted at ms, drop, token), the newest first."""
     return [TokenRow(**row) for row in await pool.fetch(TOKENS_OF, owner_id, *before, limit)]
-
-
-async def owner_of(pool: Pool, drop_id: str, token: int) -> str | None:
-    """Whose a token is; None if it was not minted, or is burned."""
-    found: str | None = await pool.fetchval(OWNER, drop_id, token)
-    return found
 
 
 def _row(row: object) -> DropRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -155,6 +155,9 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     changed_at_ms: int
 
 
+Deliveries: TypeAlias = Mapping[tuple[str, str], DeliveryRow]
+
+
 @dataclass
 class _Change:
     """What a batch leaves of a venture; None: as it was. escrow_minor: by how much it changed."""
@@ -223,9 +226,7 @@ async def investors(pool: Pool, venture_id: str, after: str, limit: int) -> list
     return [InvestorRow(**row) for row in rows]
 
 
-async def deliveries(
-    pool: Pool, venture_id: str, investor_ids: Sequence[str]
-) -> Mapping[tuple[str, str], DeliveryRow]:
+async def deliveries(pool: Pool, venture_id: str, investor_ids: Sequence[str]) -> Deliveries:
     """What is not merely due to some investors of a venture, by (investor, benefit)."""
     rows = await pool.fetch(DELIVERIES, venture_id, investor_ids)
     found = [msgspec.convert(dict(row), DeliveryRow) for row in rows]

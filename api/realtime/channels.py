@@ -62,6 +62,8 @@ CHANNEL_KINDS: dict[str, ChannelKind] = {
     "artist": ChannelKind("What everyone may know of an artist: new songs."),
     "pool": ChannelKind("A reward pool: its budget, what it paid."),
     "book": ChannelKind("A share issue and its order book: sale, depth, trades, distributions."),
+    "drop": ChannelKind("A drop of tokens: what is left, milestones, its end."),
+    "venture": ChannelKind("A venture's round: what it raised, how it ended."),
 }
 
 

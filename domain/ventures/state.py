@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from domain.ventures.promises import reached
 from messages.ventures.ventures import (
     Benefit,
     BenefitConfirmed,
@@ -84,8 +85,7 @@ def delivery_key(benefit_id: str, investor_id: str) -> str:
 
 def tier_of(venture: Venture, invested_minor: int) -> TierTerms | None:
     """The highest tier that so much reaches."""
-    reached = [tier for tier in venture.asked.tiers if tier.from_minor <= invested_minor]
-    return reached[-1] if reached else None
+    return reached(venture.asked.tiers, invested_minor)
 
 
 def benefits_of(venture: Venture, investor_id: str) -> tuple[Benefit, ...]:

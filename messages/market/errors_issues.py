@@ -26,7 +26,7 @@ class BadIssue(Invalid):
 
 
 class NotYourSong(Forbidden):
-    """Only the song's artist may draft an issue of it."""
+    """Only the song's artist may issue or sell what is the song's."""
 
     code = "song-not-yours"
 

@@ -59,8 +59,10 @@ class GoodsWorld:
     async def drop(self, command: Any, key: bytes | None = None, drop_id: str = DROP) -> Any:
         return await self.handles["drops"].ask(drop_id, command, key=key or self.new_key())
 
-    async def venture(self, command: Any, key: bytes | None = None) -> Any:
-        return await self.handles["ventures"].ask(VENTURE, command, key=key or self.new_key())
+    async def venture(
+        self, command: Any, key: bytes | None = None, venture_id: str = VENTURE
+    ) -> Any:
+        return await self.handles["ventures"].ask(venture_id, command, key=key or self.new_key())
 
     def new_key(self) -> bytes:
         return derive_key("test", next(self.keys))

@@ -38,10 +38,15 @@ SHARED = {
     "POST /api/v1/issues/{issue_id}/purchases": "with the caller's own money",
     "POST /api/v1/issues/{issue_id}/locks": "the caller's own shares, or an operator's word",
     "GET /api/v1/issues/{issue_id}/distributions/{distribution_id}/statement": "one's own part",
+    "GET /api/v1/ventures/{venture_id}/benefits": "one's own part",
+    "POST /api/v1/ventures/{venture_id}/benefits/{benefit_id}/confirmation": "one's own part",
+    "POST /api/v1/ventures/{venture_id}/benefits/{benefit_id}/contest": "one's own part",
 }
 ORDERS = "test_market_orders_api.py::test_what_is_refused_has_its_own_code"
 ISSUES = "test_market_issues_api.py::test_who_may_say_how_a_sale_goes"
 PAYMENTS = "test_payments.py::test_other_peoples_payments_are_not_to_be_found"
+DROPS = "test_drops_api.py::test_who_may_say_how_a_drop_goes"
+VENTURES = "test_ventures_api.py::test_who_may_say_how_a_round_goes"
 KEYS = "test_api_keys.py::test_the_keys_of_others_are_not_to_be_found"
 ARTISTS = "test_artists.py::test_an_owner_edits_the_profile_and_nobody_else"
 HERE = "test_object_access.py::test_what_is_anothers_is_not_there"
@@ -67,6 +72,16 @@ OWN = {
     "POST /api/v1/issues/{issue_id}/pause": ISSUES,
     "POST /api/v1/issues/{issue_id}/resumption": ISSUES,
     "POST /api/v1/issues/{issue_id}/termination": ISSUES,
+    "POST /api/v1/drops/{drop_id}/activation": DROPS,
+    "POST /api/v1/drops/{drop_id}/pause": DROPS,
+    "POST /api/v1/drops/{drop_id}/cancellation": DROPS,
+    "POST /api/v1/ventures/{venture_id}/opening": VENTURES,
+    "POST /api/v1/ventures/{venture_id}/cancellation": VENTURES,
+    "GET /api/v1/ventures/{venture_id}/investors": VENTURES,
+    "POST /api/v1/ventures/{venture_id}/benefits/{benefit_id}/deliveries": VENTURES,
+    "POST /api/v1/ventures/{venture_id}/investments/{investment_id}/withdrawal": (
+        "test_ventures_api.py::test_an_investment_is_its_investors_alone"
+    ),
     "GET /api/v1/payments/{payment_id}": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/confirmation": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/cancellation": PAYMENTS,
