@@ -16,13 +16,20 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from domain.payments.policy import DAY_MS, POLICY, PaymentPolicy
-from domain.payments.reconciling import GRACE_MS, HEALED_BY_LOOKING, Charge, compare, totals
+from domain.payments.reconciling import (
+    GRACE_MS,
+    HEALED_BY_LOOKING,
+    Charge,
+    compare,
+    totals,
+    wanted,
+)
 from integrations.payment_courier import Asks
 from integrations.payment_gateway import PaymentGateway
 from integrations.payment_recorder import during
 from integrations.provider_records import ProviderRecords
 from messages.errors import Refusal
-from messages.keys import derive_id, derive_key
+from messages.keys import derive_key
 from messages.payments.exchanges import Occasion
 from messages.payments.gateways import CallDeclined, CallKind, GatewayName
 from messages.payments.payments import RecordSnapshot, Source
@@ -170,7 +177,7 @@ class Reconciler:
 
     async def _tell(self, run: Run, found: Sequence[Difference]) -> list[str]:
         """Tell the owners of charges that differ what their provider says; which were told."""
-        wanted = {
+        charges = {
             one.charge_ref: one.payment_id
             for one in found
             if one.payment_id and one.kind in HEALED_BY_LOOKING
@@ -181,8 +188,8 @@ class Reconciler:
             async with free:
                 await self._look(run, ref, payment_id)
 
-        await asyncio.gather(*(look(ref, payment_id) for ref, payment_id in wanted.items()))
-        return sorted(wanted)
+        await asyncio.gather(*(look(ref, payment_id) for ref, payment_id in charges.items()))
+        return sorted(charges)
 
     async def _look(self, run: Run, ref: str, payment_id: str) -> None:
         gateway = self._books[run.gateway].gateway
@@ -200,17 +207,6 @@ class Reconciler:
         found = await differences.count_open(self._pool)
         for name in self._books:
             self._open.labels(name.value).set(found.get(name.value, 0))
-
-
-def wanted(
-    gateway: GatewayName, since_ms: int, until_ms: int, asked_by: str, now_ms: int, key: str = ""
-) -> Run:
-    """A comparison to be made: the same one for the same period, asker and key."""
-    run_id = derive_id("reconciliation", gateway.value, since_ms, until_ms, asked_by, key)
-    return Run(
-        run_id, gateway, since_ms, until_ms, asked_by, now_ms, RunState.WAITING, None, None,
-        0, 0, "", {}, 0, "",
-    )  # fmt: skip
 
 
 def _with(

@@ -21,6 +21,7 @@ select {_COLUMNS} from payments.payments
 where (created_at_ms, payment_id) < ($1, $2) and ($4::text is null or status = $4)
     and ($5::uuid is null or payer_id = $5)
 order by created_at_ms desc, payment_id desc limit $3"""  # noqa: S608 - constants
+FIND = f"select {_COLUMNS} from payments.payments where payment_id = $1"  # noqa: S608
 FIND_CHARGE = "select payment_id::text from payments.charges where gateway = $1 and ref = $2"
 TRANSITIONS = """
 select number, status_before, status, received_minor::text, returned_minor::text, failure, at_ms
@@ -79,6 +80,12 @@ async def search(
     """Payments before a cursor, newest first, of a status or a payer if given."""
     rows = await pool.fetch(SEARCH, *before, limit, status and status.value, payer_id)
     return [_row(row) for row in rows]
+
+
+async def find(pool: Pool, payment_id: str) -> PaymentRow | None:
+    """A payment as its last fact left it."""
+    row = await pool.fetchrow(FIND, payment_id)
+    return _row(row) if row else None
 
 
 async def find_charge(connection: Connection | Pool, gateway: GatewayName, ref: str) -> str | None:

@@ -18,9 +18,16 @@ from msgspec.structs import replace
 
 from domain.payments.policy import POLICY, PaymentPolicy
 from domain.payments.routing import cost_minor
+from messages.keys import derive_id
 from messages.money import MINOR_DIGITS
 from messages.payments.gateways import GatewayName
-from messages.payments.reconciliations import Difference, DifferenceKind, Movement
+from messages.payments.reconciliations import (
+    Difference,
+    DifferenceKind,
+    Movement,
+    Run,
+    RunState,
+)
 from messages.payments.records import EntryKind, ProviderEntry
 
 GRACE_MS = 3_600_000  # younger things may still be on their way to either side
@@ -56,6 +63,17 @@ def compare(charge: Charge, now_ms: int, policy: PaymentPolicy = POLICY) -> list
     for kind, undone in UNDONE.items():
         found += _Family(charge, kind, undone, now_ms).differences()
     return found + _fees(charge, policy)
+
+
+def wanted(
+    gateway: GatewayName, since_ms: int, until_ms: int, asked_by: str, now_ms: int, key: str = ""
+) -> Run:
+    """A comparison to be made: the same one for the same period, asker and key."""
+    run_id = derive_id("reconciliation", gateway.value, since_ms, until_ms, asked_by, key)
+    return Run(
+        run_id, gateway, since_ms, until_ms, asked_by, now_ms, RunState.WAITING, None, None,
+        0, 0, "", {}, 0, "",
+    )  # fmt: skip
 
 
 def totals(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import redis.asyncio as redis_asyncio
 
-from actors.payment_reconciler import Books, Reconciler, wanted
+from actors.payment_reconciler import Books, Reconciler
 from domain.payments.policy import DAY_MS
+from domain.payments.reconciling import wanted
 from integrations.paypal_client import PayPalClient
 from integrations.provider_records_paypal import PayPalRecords
 from messages.payments.gateways import GatewayName

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from actors import payment_reconciler
-from actors.payment_reconciler import Books, Reconciler, wanted
+from actors.payment_reconciler import Books, Reconciler
 from actors.payments import PaymentsKind
 from actors.runtime.handle import Handle
 from actors.runtime.host import Host
@@ -22,6 +22,7 @@ from actors.runtime.metrics import HandleMetrics
 from actors.runtime.placement import assign
 from actors.runtime.transport_local import LocalTransport
 from domain.payments.policy import DAY_MS
+from domain.payments.reconciling import wanted
 from integrations.payment_courier import Courier
 from integrations.payment_gateway_stripe import StripeGateway
 from integrations.provider_records_stripe import StripeRecords
