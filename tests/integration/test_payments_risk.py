@@ -159,6 +159,8 @@ async def test_who_is_linked_to_the_denied_through_another_is_noticed(world: Wor
     found = await why(world, await last_id(world))
     assert (found["features"]["linked_users"], found["features"]["linked_denied"]) == (2, 1)
     assert "linked-to-denied" in codes(found)
+    await world.pay(100, source="pm_1B")  # by now linked to herself, which does not count
+    assert (await why(world, await last_id(world)))["features"]["linked_users"] == 2
 
 
 async def test_a_browser_with_many_accounts_is_noticed(world: World) -> None:
