@@ -22,6 +22,7 @@ from integrations.oidc import IdentityProvider
 from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.payment_courier import Courier
+from integrations.payment_instruments import InstrumentReader
 from integrations.refresh_tokens import RefreshTokens
 from integrations.risk_scorer import RiskScorer
 from integrations.sealing import Vault
@@ -131,6 +132,7 @@ class Services:
     reward_policy: that the owners decide by.  key_versions: of verification keys that they have.
     limiter: of how often one may ask; without one, there is no limit.  attempts: at secrets.
     scorer: an outside word on how risky a payment is; without one there is none.
+    instruments: who knows the same card again; without it, its name is all there is.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -153,6 +155,7 @@ class Services:
     courier: Courier | None = None
     inbox: WebhookInbox | None = None
     scorer: RiskScorer | None = None
+    instruments: InstrumentReader | None = None
     risk_metrics: PaymentRiskMetrics = field(default_factory=PaymentRiskMetrics)
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None

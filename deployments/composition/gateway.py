@@ -28,7 +28,12 @@ from deployments.composition.common import (
 )
 from deployments.composition.doors import door_settings, open_attempts, open_limiter
 from deployments.composition.identity import open_identity_providers
-from deployments.composition.payments import open_courier, open_recorder, open_scorer
+from deployments.composition.payments import (
+    open_courier,
+    open_instruments,
+    open_recorder,
+    open_scorer,
+)
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -108,6 +113,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         courier=open_courier(settings, handles["payments"], recorder),
         inbox=WebhookInbox(pool),
         scorer=open_scorer(settings),
+        instruments=open_instruments(settings, recorder),
         risk_metrics=risk_metrics,
         health_checks=(
             *_stores(pool, redis, RedisStream(url, credentials), objects),

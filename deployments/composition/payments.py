@@ -16,6 +16,7 @@ from integrations.payment_courier import Courier
 from integrations.payment_gateway import PaymentGateway
 from integrations.payment_gateway_coinbase import CoinbaseGateway
 from integrations.payment_gateway_paypal import PayPalGateway
+from integrations.payment_instruments import InstrumentReader
 from integrations.payment_recorder import Recorder
 from integrations.paypal_client import PayPalAccount, PayPalClient
 from integrations.private_files import load_secret
@@ -62,6 +63,16 @@ def open_gateways(settings: Settings, recorder: Recorder) -> dict[GatewayName, P
         http = partial(recorder.client, GatewayName.COINBASE)
         found.append(CoinbaseGateway(coinbase_account(settings), http))
     return {gateway.name: Breaker(gateway, now_ms) for gateway in found}
+
+
+def open_instruments(settings: Settings, recorder: Recorder) -> InstrumentReader | None:
+    """Who knows cards, if a provider of cards is configured."""
+    if not settings.stripe_secret_key:
+        return None
+    from integrations.payment_instruments_stripe import StripeInstruments
+
+    open_http = partial(recorder.client, GatewayName.STRIPE)
+    return StripeInstruments(stripe_account(settings), open_http)
 
 
 def stripe_account(settings: Settings) -> StripeSettings:

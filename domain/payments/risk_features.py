@@ -39,6 +39,8 @@ PLAIN: Mapping[str, str] = {
     "account_age_minutes": "since registration",
     "email_unverified": "1 if the payer has an address and never showed to read it",
     "country_mismatch": "1 if the bill goes to another country than where the payer's time zone is",
+    "card_country_mismatch": "1 if the card is of another country than the bill, or, without a "
+    "bill, than where the payer's time zone is",
     "card_users": "users who paid with this card, the payer included",
     "device_users": "users who paid from this browser, the payer included",
     "linked_users": "others who share a card or browser with the payer, or with one who does",
@@ -52,15 +54,19 @@ WINDOWS = tuple(Window)
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A payment that somebody wants to begin. `billing_country`: ISO 3166, empty if not told."""
+    """A payment that somebody wants to begin. What is not known is empty.
+
+    card: what tells it from others.  Countries, of the bill and of the card's bank: ISO 3166.
+    """
 
     payment_id: str
     payer_id: str
     amount_minor: int
     currency: str
     method: str
-    source: str = ""
+    card: str = ""
     billing_country: str = ""
+    card_country: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -121,9 +127,22 @@ def features(
     if history.completed >= FEWEST and history.median_cents and history.most_cents:
         found["amount_to_median_pct"] = worth * 100 // history.median_cents
         found["amount_to_most_pct"] = worth * 100 // history.most_cents
+    return {
+        **found,
+        **_of_countries(asked, countries),
+        **_of_account(history.account, now_ms),
+        **_of_others(history),
+    }
+
+
+def _of_countries(asked: Asked, countries: Collection[str]) -> dict[str, int]:
+    found = {}
     if asked.billing_country and countries:
         found["country_mismatch"] = int(asked.billing_country not in countries)
-    return {**found, **_of_account(history.account, now_ms), **_of_others(history)}
+    expected = {asked.billing_country} if asked.billing_country else countries
+    if asked.card_country and expected:
+        found["card_country_mismatch"] = int(asked.card_country not in expected)
+    return found
 
 
 def _of_account(account: Account | None, now_ms: int) -> dict[str, int]:

@@ -62,6 +62,7 @@ RULES = (
     Rule("account-a-day-old", "account_age_minutes", _BELOW, 24 * 60, 10),
     Rule("email-unverified", "email_unverified", _IS, 1, 10),
     Rule("country-mismatch", "country_mismatch", _IS, 1, 15),
+    Rule("card-of-another-country", "card_country_mismatch", _IS, 1, 15),
     Rule("card-shared", "card_users", _LEAST, 3, 35),
     Rule("card-of-many", "card_users", _LEAST, 6, 50, verdict=Verdict.DENY),
     Rule("device-shared", "device_users", _LEAST, 5, 30),

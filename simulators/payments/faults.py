@@ -5,7 +5,7 @@
     {"on": "capture", "do": "delay", "ms": 3000}          answers late
     {"on": "webhook", "do": "duplicate" | "drop" | "wrong-signature" | "delay" | "reorder"}
 
-`on` is an operation (create, confirm, capture, cancel, refund, fetch, list), `webhook` or `any`.
+`on`: an operation (card, create, confirm, capture, cancel, refund, fetch, list), `webhook`, `any`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from simulators.payments.faults import Faults
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
 from simulators.payments.stripe_balance import Balance, listed
+from simulators.payments.stripe_cards import payment_method
 from simulators.payments.webhooks import Sender
 
 SECRET_KEY = "sk_test_simulator"  # noqa: S105 - the stand-in's own
@@ -88,6 +89,7 @@ class StripeSimulator:
                         ("cancel", self._cancel),
                     )
                 ),
+                Route("/v1/payment_methods/{id}", self._card),
                 Route("/v1/refunds", self._post("refund", self._refund), methods=["POST"]),
                 Route("/3ds/{id}", self._authenticate, methods=["GET", "POST"]),
                 Route("/_simulator/faults", self._set_faults, methods=["POST"]),
@@ -156,6 +158,13 @@ class StripeSimulator:
 
     def _intents(self, asked: Sequence[tuple[str, str]]) -> Json:
         return listed(list(self.intents.values())[::-1], dict(asked), self._shown)
+
+    async def _card(self, request: Request) -> Response:
+        if await self.faults.before("card"):
+            return _refused(StripeError(500, "api_error", "simulated"))
+        found = payment_method(request.path_params["id"])
+        missing = StripeError(404, "invalid_request_error", "resource_missing")
+        return JSONResponse(found) if found else _refused(missing)
 
     async def _create(self, _request: Request, asked: Json) -> Json:
         amount = int(asked.get("amount", 0))

@@ -20,6 +20,7 @@ import uvicorn
 from api import payment_risk
 from domain.payments.risk import Comparison, RiskPolicy, Rule, ScorerPolicy, Window
 from domain.payments.risk_policy import FIRST
+from integrations.payment_instruments import Instrument
 from integrations.risk_scorer import Question
 from integrations.risk_scorer_http import HttpRiskScorer
 from messages.payments.payments import Verdict
@@ -142,6 +143,27 @@ async def test_a_card_that_accounts_share_is_noticed(world: World) -> None:
     await world.pay(100, source="pm_1Other")
     linked = (await why(world, await last_id(world)))["features"]
     assert (linked["card_users"], linked["linked_users"]) == (1, 0)
+
+
+class Cards:
+    """Knows each card by what its name begins with."""
+
+    async def read(self, source: str) -> Instrument | None:
+        return None if source == "pm_unknown" else Instrument(source[:6], "BR")
+
+    async def close(self) -> None: ...
+
+
+async def test_a_card_under_another_name_is_the_same_card(world: World) -> None:
+    world.api.app.state.services = replace(world.api.app.state.services, instruments=Cards())
+    counts = []
+    for source in ("pm_abc1", "pm_abc2", "pm_xyz1", "pm_unknown", "pm_card_visa"):
+        assert (await world.pay(100, source=source, billing_country="DE")).status_code == 201
+        found = await why(world, await last_id(world))
+        counts.append(found["features"].get("card_payments_10m"))
+        mismatch = found["features"].get("card_country_mismatch")
+        assert mismatch == (1 if source[:6] in {"pm_abc", "pm_xyz"} else None)
+    assert counts == [1, 2, 1, 1, None]
 
 
 async def test_who_is_linked_to_the_denied_through_another_is_noticed(world: World) -> None:

@@ -65,6 +65,7 @@ account_age_minutes 1440                               allow    0
 email_unverified 1                                     allow   10 email-unverified
 email_unverified 0                                     allow    0
 country_mismatch 1                                     allow   15 country-mismatch
+card_country_mismatch 1                                allow   15 card-of-another-country
 card_users 2                                           allow    0
 card_users 3                                           allow   35 card-shared
 card_users 6                                           deny    85 card-shared card-of-many
@@ -147,6 +148,22 @@ def test_features_of_a_payment() -> None:
     assert "device_users" not in found
     names = {f"{name}_{window}" for name in WINDOWED for window in Window} | set(KNOWN)
     assert set(found) <= names
+
+
+# Of the bill, of the card, around the payer's clock: what does not match the clock, or the bill.
+@pytest.mark.parametrize(
+    ("bill", "card", "clock", "mismatch", "card_mismatch"),
+    [("DE", "DE", "DE", 0, 0), ("BR", "DE", "DE", 1, 1), ("DE", "BR", "DE", 0, 1),
+     ("", "DE", "DE", None, 0), ("", "BR", "DE", None, 1), ("", "BR", "", None, None),
+     ("DE", "BR", "", None, 1), ("DE", "", "DE", 0, None), ("", "", "DE", None, None)],
+)  # fmt: skip
+def test_countries(
+    bill: str, card: str, clock: str, mismatch: int | None, card_mismatch: int | None
+) -> None:
+    asked = replace(ASKED, billing_country=bill, card_country=card)
+    found = features(asked, NOTHING, NOW, {clock} if clock else ())
+    said = found.get("country_mismatch"), found.get("card_country_mismatch")
+    assert said == (mismatch, card_mismatch)
 
 
 def test_an_account_that_is_not_known_and_one_without_an_address() -> None:
