@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+import aiohttp
 import httpx
 import msgspec
 import structlog
+from httpx_aiohttp import AiohttpTransport
 
 from domain.payments.redacting import redact, redact_text
 from messages.payments.exchanges import Exchange, Occasion, Outcome
@@ -199,10 +202,22 @@ class Recorder:
 
 
 class RecordingClient(httpx.AsyncClient):
-    """Sends as httpx does, and tells the recorder of everything that was sent."""
+    """Sends as httpx does, and tells the recorder of everything that was sent.
 
-    def __init__(self, recorder: Recorder, gateway: GatewayName, **options: Any) -> None:
-        super().__init__(**options)
+    aiohttp carries it: its parser is compiled, which halves what a request costs. But the transport
+    calls every broken connection one that was never made, and whether a request was sent decides
+    about money: that is set right here.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        gateway: GatewayName,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**{"transport": AiohttpTransport(verify=verify), **options})
         self._recorder = recorder
         self._gateway = gateway
 
@@ -212,7 +227,7 @@ class RecordingClient(httpx.AsyncClient):
         response: httpx.Response | None = None
         outcome, error = Outcome.UNKNOWN, "cancelled"
         try:
-            response = await super().send(request, **options)
+            response = await self._send(request, **options)
         except Exception as failure:
             error = type(failure).__name__
             outcome = Outcome.NOT_SENT if isinstance(failure, NOT_REACHED) else Outcome.UNKNOWN
@@ -226,6 +241,17 @@ class RecordingClient(httpx.AsyncClient):
                 _Ended(self._gateway, _occasion.get(), request, response, error, outcome,
                        started_at_ms, took_ms)
             )  # fmt: skip
+
+    async def _send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return await super().send(request, **options)
+        except NOT_REACHED as error:
+            cause = error.__cause__
+            if isinstance(cause, aiohttp.ClientConnectorError):
+                raise httpx.ConnectError(str(cause), request=request) from cause
+            if isinstance(cause, aiohttp.ConnectionTimeoutError) or cause is None:
+                raise
+            raise httpx.ReadError(str(cause), request=request) from cause
 
 
 def _outcome(status: int) -> Outcome:
