@@ -20,6 +20,7 @@ import typer
 from deployments.cluster import EngineFailed, EngineProcess
 from deployments.composition.identity import callback_url
 from deployments.launcher.coinbase import EmbeddedCoinbase
+from deployments.launcher.exchange_rates import EmbeddedRates
 from deployments.launcher.identity import EmbeddedIdentity, why_missing
 from deployments.launcher.mail import EmbeddedMail
 from deployments.launcher.paypal import EmbeddedPayPal
@@ -46,12 +47,14 @@ STAND_IN_SETTINGS = (
     *("stripe_url", "stripe_secret_key", "stripe_webhook_secret"),
     *("paypal_url", "paypal_client_id", "paypal_client_secret"),
     *("paypal_webhook_id", "paypal_webhook_roots"),
+    "exchange_rates_url",
     *("coinbase_url", "coinbase_key_id", "coinbase_key_secret", "coinbase_webhook_secret"),
 )
 PROVIDERS: tuple[type[EmbeddedProvider], ...] = (
     EmbeddedStripe,
     EmbeddedPayPal,
     EmbeddedCoinbase,
+    EmbeddedRates,
 )
 
 

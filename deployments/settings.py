@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     paypal_webhook_id: str = ""
     paypal_url: str = ""
     paypal_webhook_roots: str = ""
+    # The reference rates of the European Central Bank, its daily XML file; else `run` starts a
+    # stand-in: https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml
+    exchange_rates_url: str = ""
     # Whom to ask how risky a payment is, if anybody: a URL that answers a signed POST.
     risk_scorer_url: str = Field("", repr=False)
     risk_scorer_secret: str = Field("", repr=False)
@@ -196,6 +199,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"VIBESTREAM_{provider.upper()}_ISSUER must be https")
             if self.environment == "production" and not issuer.startswith("https://"):
                 raise ValueError(f"production refuses VIBESTREAM_{provider.upper()}_ISSUER")
+        return self
+
+    @model_validator(mode="after")
+    def _rates_are_safe(self) -> Self:
+        if self.exchange_rates_url and not is_safe(self.exchange_rates_url):
+            raise ValueError("VIBESTREAM_EXCHANGE_RATES_URL must be https")
         return self
 
     @model_validator(mode="after")

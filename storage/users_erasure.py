@@ -42,6 +42,7 @@ KEPT: Mapping[str, str] = {
     "moderation.suspensions": "a case's outcome",
     "rewards.streaks": "figures",
     "payments.payments": "bookkeeping, kept as the law demands",
+    "payments.conversions": "bookkeeping",
     "payments.risk_observations": "figures that a decision about a payment was made by",
     "payments.risk_links": "digests only: who was denied does not begin anew with a new account",
     "drops.drops": "an account with a drop that is not over cannot be deleted",
@@ -101,6 +102,7 @@ FORGET: tuple[str, ...] = (
     "delete from users.registrations where user_id = $1",
     "delete from mail.outgoing where user_id = $1",
     "delete from music.artist_requests where user_id = $1",
+    "delete from payments.conversion_quotes where user_id = $1",
 )
 FORGET_ADDRESS: tuple[str, ...] = (
     "delete from mail.outgoing where recipient_key = lower($1)",

@@ -28,6 +28,7 @@ LEFT_OUT: Mapping[str, str] = {
     "users.wallets": "in `wallets`",
     "users.external_identities": "in `external_identities`",
     "users.passkey_challenges": "a proof under way",
+    "payments.conversion_quotes": "offers that lapsed within a minute; what was taken is there",
     "payments.risk_observations": "it would tell those who are looked for how they are found",
     "payments.risk_links": "it would tell those who are looked for how they are found",
 }
@@ -147,6 +148,11 @@ PARTS: Mapping[str, str] = {
     "benefits": """
         select venture_id, benefit_id, status, reason, changed_at_ms
         from ventures.deliveries where investor_id = $1 order by changed_at_ms, venture_id""",
+    "conversions": """
+        select conversion_id, source_currency, source_minor::text as source_minor,
+            fee_minor::text as fee_minor, target_currency, target_minor::text as target_minor,
+            at_ms
+        from payments.conversions where user_id = $1 order by at_ms, conversion_id""",
     "reports": """
         select report_id, reason, text, at_ms from moderation.reports where reporter_id = $1
         order by at_ms, report_id""",

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from actors.exchange_rates import RateKeeper, record_worth
 from actors.payment_calls import PaymentCallsHandler
 from actors.payment_webhooks import PaymentWebhooksHandler
 from actors.reward_saga import RewardListenHandler
@@ -23,7 +24,8 @@ from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations import opaque_tokens
-from storage import users_accounts, users_erasure, users_registrations, users_resets
+from integrations.exchange_rates_ecb import EcbRates
+from storage import conversions, users_accounts, users_erasure, users_registrations, users_resets
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
@@ -32,6 +34,8 @@ from storage.moderation_sanctions import lapse_due
 SEAL_EVERY_S = 1.0
 LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
+RATES_EVERY_S = 15.0  # to look whether it is time to ask
+WORTH_EVERY_S = 5.0
 RESETS_EVERY_S = 0.5
 RECONCILED_EVERY_S = 5.0
 SESSIONS_OVER_MS = 3_600_000  # no access token of theirs is alive then
@@ -70,9 +74,14 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         Job("audit-seal", SEAL_EVERY_S, partial(seal_settled, pool)),
         Job("suspensions-lapse", LAPSE_EVERY_S, lambda: lapse_due(pool, now_ms())),
         Job("password-resets", RESETS_EVERY_S, resets),
+        Job("payments-worth", WORTH_EVERY_S, partial(record_worth, pool)),
+        Job("conversion-quotes", EXPIRED_EVERY_S, lambda: conversions.purge(pool, now_ms())),
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
         Job("reconciliation", RECONCILED_EVERY_S, reconciler.step),
     )
+    if settings.exchange_rates_url:
+        keeper = RateKeeper(EcbRates(settings.exchange_rates_url), pool, now_ms)
+        worker.add_jobs(Job("exchange-rates", RATES_EVERY_S, keeper.run))
     worker.also(recorder)
     if settings.smtp_url:  # without it letters wait in the queue
         worker.also(open_sender(settings, pool, store, registry, secrets))

@@ -20,6 +20,7 @@ from messages.drops.drops import DropEvent
 from messages.listening import EndReason, ListeningEvent, Tier
 from messages.market import LockReason, MarketEvent, orders
 from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
+from messages.payments.exchange import FundsConverted
 from messages.payments.gateways import NextAction
 from messages.payments.payments import PaymentEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
@@ -33,7 +34,7 @@ from messages.users_wallets import WalletEvent, WalletKind
 from messages.ventures.ventures import VentureEvent
 
 FOLDER = Path(__file__).parent
-UNIONS = {
+UNIONS: dict[str, list[typing.Any]] = {
     "drops": [DropEvent],
     "listening": [ListeningEvent],
     "market": [MarketEvent],
@@ -44,6 +45,7 @@ UNIONS = {
         AccountEvent,
         ExternalEvent,
         FactorEvent,
+        FundsConverted,
         ModerationEvent,
         PeopleEvent,
         SessionEvent,
@@ -55,7 +57,7 @@ KINDS = {
     (context, kind): union
     for context, unions in UNIONS.items()
     for union in unions
-    for kind in typing.get_args(union)
+    for kind in typing.get_args(union) or (union,)
 }
 # A value for each field, by its name or else its type.
 NAMED = {"user_id": 1, "song_id": 2, "artist_id": 3, "pool_id": 4, "session_id": 5, "credit_id": 5}
