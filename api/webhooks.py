@@ -10,6 +10,7 @@ from api.openapi import problems
 from api.services import ServicesDep
 from messages.errors import NotFound
 from messages.payments.gateways import GatewayName
+from messages.payments.webhooks import WebhookMalformed, WebhookSignatureWrong
 from storage import payments_webhooks as storage
 
 router = APIRouter(prefix="/api/v1", tags=["payments"], route_class=FastRoute)
@@ -32,6 +33,10 @@ async def take_webhook(gateway: GatewayName, request: Request, services: Service
         raise GatewayNotFound
     body = await request.body()
     now_ms = services.clock()
-    event = await client.read_webhook(dict(request.headers), body, now_ms)
+    try:
+        event = await client.read_webhook(dict(request.headers), body, now_ms)
+    except (WebhookSignatureWrong, WebhookMalformed) as error:
+        await services.webhooks.reject(gateway, error, body, now_ms)
+        raise
     await services.webhooks.take(storage.Arrived(gateway, event, body, now_ms))
     return Response(status_code=200)

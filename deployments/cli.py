@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.commands import audit, events, keys, market, proof, users
+from deployments.commands import audit, events, keys, market, payments, proof, users
 from deployments.launcher.server import LaunchError
 from deployments.settings import Settings
 
@@ -22,6 +22,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(proof.app, name="proof")
 app.add_typer(market.app, name="market")
 app.add_typer(audit.app, name="audit")
+app.add_typer(payments.app, name="payments")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -25,6 +26,17 @@ update payments.webhooks w set state = h.state, handled_at_ms = h.at_ms
 from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     as h (gateway, event_id, state, at_ms)
 where w.gateway = h.gateway and w.event_id = h.event_id"""
+
+# A ring: what is turned away a thousand seconds later takes the place of what was now.
+REJECT = """
+insert into payments.rejected_webhooks as r
+    (gateway, slot, reason, rejected, body_bytes, body_sha256, at_ms)
+values ($1, ($6::bigint / 1000) % 1000, $2, $3, $4, $5, $6)
+on conflict (gateway, slot) do update
+set reason = excluded.reason, body_bytes = excluded.body_bytes,
+    body_sha256 = excluded.body_sha256, at_ms = excluded.at_ms,
+    rejected = excluded.rejected
+        + case when r.at_ms / 1000 = excluded.at_ms / 1000 then r.rejected else 0 end"""
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -54,6 +66,14 @@ async def take(connection: Connection, arrived: Sequence[Arrived]) -> None:
     await outbox.append(
         connection, [_told(by_id[row["gateway"], row["event_id"]]) for row in found]
     )
+
+
+async def reject(
+    pool: Pool, gateway: GatewayName, reason: str, rejected: int, body: bytes, at_ms: int
+) -> None:
+    """Keep a sample of what was turned away, and how many were since the last."""
+    digest = hashlib.sha256(body).digest()
+    await pool.execute(REJECT, gateway.value, reason, rejected, len(body), digest, at_ms)
 
 
 async def mark(

@@ -16,7 +16,7 @@ from messages.payments.gateways import GatewayName
 from messages.payments.records import EntryKind, ProviderEntry
 from messages.payments.webhooks import WebhookEvent
 from messages.users import Role
-from storage import payments_history
+from storage import payments_history, payments_webhooks
 from storage.database import Pool
 from tests.api_services import assert_problem
 from tests.integration.payments_support import World, clock, open_world
@@ -186,7 +186,28 @@ async def test_asking_for_a_comparison(world: World) -> None:
     assert_problem(explained, 404, "difference-not-found")
 
 
+async def test_forged_webhooks_are_counted_and_sampled_within_bounds(world: World) -> None:
+    event = WebhookEvent("evt_1", "payment.captured", 1, "pi_1")
+    for _ in range(30):
+        assert_problem(await world.tell(event, "forged"), 401, "webhook-signature-wrong")
+    rows = await world.api.pool.fetch("select * from payments.rejected_webhooks")
+    assert 1 <= len(rows) < 30
+    assert {row["reason"] for row in rows} == {"webhook-signature-wrong"}
+    assert sum(row["rejected"] for row in rows) <= 30
+    assert await world.api.pool.fetchval("select count(*) from payments.webhooks") == 0
+
+
+async def test_a_sample_takes_the_place_of_an_old_one(pool: Pool) -> None:
+    for second, rejected in ((1, 4), (1, 5), (1_001, 7), (2, 1)):
+        await payments_webhooks.reject(
+            pool, GatewayName.STRIPE, "webhook-signature-wrong", rejected, b"x", second * 1_000
+        )
+    rows = await pool.fetch("select slot, rejected from payments.rejected_webhooks order by slot")
+    assert [tuple(row) for row in rows] == [(1, 7), (2, 1)]
+
+
 async def test_every_statement_compiles(pool: Pool) -> None:
     async with pool.acquire() as connection:
         for name in ("OF_PAYMENT", "MOVES", "PAYMENTS"):
             await connection.prepare(getattr(payments_history, name))
+        await connection.prepare(payments_webhooks.REJECT)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -49,6 +53,7 @@ from tests.integration.payments_support import clock
 
 STRIPE = GatewayName.STRIPE
 PAYER = str(uuid4())
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def later() -> int:
@@ -244,6 +249,28 @@ async def test_a_provider_that_is_away_is_asked_later(world: World) -> None:
     done = await storage.find(world.pool, run.run_id)
     assert done is not None
     assert done.state is RunState.DONE
+
+
+async def test_the_operators_command(world: World, database_url: str, tmp_path: Path) -> None:
+    await behind_our_back(world)
+    words = ("payments", "reconcile", "--provider", "stripe", "--day")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deployments.cli", *words, datetime.now(UTC).date().isoformat(),
+        cwd=ROOT,
+        env={**os.environ, "VIBESTREAM_DATA_DIR": str(tmp_path),
+             "VIBESTREAM_POSTGRES_URL": database_url},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    talk = asyncio.create_task(process.communicate())
+    reconciler = world.reconciler()
+    while not talk.done():
+        if not await reconciler.step():
+            await asyncio.sleep(0.05)
+    told = (await talk)[0].decode()
+    assert process.returncode == 1
+    assert "ours 143000 USD, theirs 143900 USD" in told  # the day's own had healed the rest
+    assert "unknown-charge capture" in told
+    assert told.endswith("Differences: 1.\n")
 
 
 class DeathError(BaseException):
