@@ -218,3 +218,22 @@ def test_coinbase_is_asked_by_tls() -> None:
     servers = {"postgres_url": POSTGRES, "redis_url": REDIS}
     with pytest.raises(ValidationError, match="VIBESTREAM_COINBASE_URL"):
         Settings(environment="production", **servers, **MAIL, **local)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "wrong"),
+    [
+        ("http://scorer.example/score", "k" * 16, "must be https"),
+        ("https://scorer.example/score", "k" * 15, "16 characters"),
+        ("https://scorer.example/score", "", "16 characters"),
+    ],
+)
+def test_a_scorer_is_whole_and_nobody_listens_in(url: str, secret: str, wrong: str) -> None:
+    with pytest.raises(ValidationError, match=wrong):
+        Settings(risk_scorer_url=url, risk_scorer_secret=secret)
+
+
+@pytest.mark.parametrize("url", ["https://scorer.example/score", "http://127.0.0.1:8099/score"])
+def test_a_scorer_here_or_by_https(url: str) -> None:
+    settings = Settings(risk_scorer_url=url, risk_scorer_secret="k3xq-unguessed-16")
+    assert "unguessed" not in repr(settings)
