@@ -57,7 +57,7 @@ fmt: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-openapi: setup ## write openapi.json, and the table of who may call what, from the code
+openapi: setup ## write openapi.json, asyncapi.json and the table of who may call what, from the code
 	$(BIN)/python -m deployments.cli openapi
 
 bench: setup ## one benchmark: make bench NAME=ledger

@@ -39,7 +39,7 @@ class DropsKind(EntityKind[Drop, DropCommand, DropEvent]):
     answer_type = DropAnswer
     queries: ClassVar[frozenset[type]] = frozenset({GetDrop, GetReservation})
     public: ClassVar[frozenset[type]] = PUBLIC_DROP_EVENTS
-    snapshot_every: ClassVar[int] = 5_000  # a state may hold 100,000 purchases
+    snapshot_every: ClassVar[int] = 20_000  # a state may hold 100,000 purchases
 
     def __init__(self, policy: DropPolicy) -> None:
         self._policy = policy

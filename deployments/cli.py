@@ -111,11 +111,15 @@ def migrate() -> None:
 
 @app.command()
 def openapi(
-    file: Path = Path("openapi.json"), matrix: Path = Path("docs/security/access.md")
+    file: Path = Path("openapi.json"),
+    matrix: Path = Path("docs/security/access.md"),
+    realtime: Path = Path("asyncapi.json"),
 ) -> None:
-    """Write the OpenAPI document, and who may call what."""
+    """Write the OpenAPI document, who may call what, and the AsyncAPI document."""
     from api.app import create_access_matrix, create_openapi
+    from api.realtime import asyncapi
 
+    realtime.write_text(asyncapi.text(), "utf-8")
     file.write_text(json.dumps(create_openapi(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     matrix.parent.mkdir(parents=True, exist_ok=True)
     matrix.write_text(create_access_matrix(), "utf-8")

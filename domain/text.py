@@ -28,6 +28,11 @@ def clean_text(raw: str, longest: int) -> str | None:
     return text if _shows(text) and len(text) <= longest else None
 
 
+def clean_reason(raw: str, longest: int) -> str:
+    """A line that may as well be empty: cut rather than refused."""
+    return clean_line(raw[:longest], longest) or ""
+
+
 def _hides(raw: str) -> bool:
     return any(unicodedata.category(c) in HIDDEN and c not in BREAKS for c in raw)
 

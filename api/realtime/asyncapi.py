@@ -1,6 +1,6 @@
 """The AsyncAPI 3 document of the realtime door, from the definitions that it runs on.
 
-`python -m api.realtime.asyncapi` writes `asyncapi.json`; a test says when it is stale.
+`make openapi` writes `asyncapi.json`; a test says when it is stale.
 """
 
 from __future__ import annotations
@@ -178,7 +178,3 @@ def _protocol_operations(client: tuple[type[msgspec.Struct], ...]) -> dict[str, 
             "messages": [ref(name)],
         }
     return operations
-
-
-if __name__ == "__main__":
-    FILE.write_text(text(), "utf-8")

@@ -13,7 +13,7 @@ from domain.drops.state import Drop
 from domain.drops.telling import completed, supply_changed
 from domain.drops.views import drafted_view, drop_view
 from domain.policy import DAY_MS
-from domain.text import clean_line
+from domain.text import clean_line, clean_reason
 from messages.drops.drops import (
     ActivateDrop,
     CancelDrop,
@@ -117,7 +117,7 @@ def _pause(_policy: DropPolicy, drop: Drop, _command: PauseDrop, now_ms: int) ->
 def _cancel(policy: DropPolicy, drop: Drop, command: CancelDrop, now_ms: int) -> Outcome:
     _require(drop, DropStatus.DRAFT, *LIVE)
     # The timers of reservations find nothing to do, and go.
-    reason = command.reason[: policy.max_reason]
+    reason = clean_reason(command.reason, policy.max_reason)
     events: list[DropEvent] = [DropCancelled(drop.drop_id, reason, drop.minted, now_ms)]
     if drop.reserved:
         events.append(supply_changed(drop, now_ms, reserved=-drop.reserved))

@@ -18,6 +18,7 @@ from domain.drops.policy import DropPolicy
 from domain.drops.state import Drop, Purchase, Reservation
 from domain.drops.telling import completed, milestones, supply_changed
 from domain.drops.views import purchase_view, reserved_view
+from domain.text import clean_reason
 from messages.drops.drops import (
     DropCommand,
     DropEvent,
@@ -192,7 +193,7 @@ def _release(policy: DropPolicy, drop: Drop, command: ReleaseReservation, now_ms
     answer = ReleasedView(reservation_id)
     if reservation_id not in drop.reservations:
         return Decision(answer=answer)
-    reason = command.reason[: policy.max_reason]
+    reason = clean_reason(command.reason, policy.max_reason)
     return Decision(
         _let_go(drop, reservation_id, reason, now_ms),
         answer,
@@ -237,7 +238,7 @@ def _return(policy: DropPolicy, drop: Drop, asked: Prepared, now_ms: int) -> Out
         drop.asked.currency,
         kept.total_minor,
         kept.fee_minor,
-        asked.command.reason[: policy.max_reason],
+        clean_reason(asked.command.reason, policy.max_reason),
         now_ms,
     )
     events = (event, supply_changed(drop, now_ms, burned=kept.count))

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from domain.decision import Decision, Forget, Remind
+from domain.text import clean_reason
 from domain.ventures import delivering, investing
 from domain.ventures.cash import fund, give_back
 from domain.ventures.investing import returned
@@ -130,7 +131,7 @@ def _cancel(
         venture.asked.artist_user_id,
         venture.asked.currency,
         venture.raised_minor,
-        command.reason[: policy.max_reason],
+        clean_reason(command.reason, policy.max_reason),
         venture.investors,
         now_ms,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from domain.decision import Decision
+from domain.text import clean_reason
 from domain.ventures.policy import VenturePolicy
 from domain.ventures.state import Venture, benefits_of, delivery_key
 from domain.ventures.views import investor_view, venture_view
@@ -72,7 +73,7 @@ def _contest(
         venture.asked.artist_user_id,
         command.benefit_id,
         command.investor_id,
-        command.reason[: policy.max_reason],
+        clean_reason(command.reason, policy.max_reason),
         now_ms,
     )
     events = () if status is DeliveryStatus.CONTESTED else (event,)

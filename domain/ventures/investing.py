@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from msgspec.structs import replace
 
 from domain.decision import Decision
+from domain.text import clean_reason
 from domain.ventures.cash import give_back, invest
 from domain.ventures.policy import VenturePolicy
 from domain.ventures.state import Investment, Venture
@@ -124,7 +125,7 @@ def _withdraw(
         one.investor_id,
         venture.asked.currency,
         one.amount_minor,
-        command.reason[: policy.max_reason],
+        clean_reason(command.reason, policy.max_reason),
         now_ms,
     )
     leaves = venture.invested[one.investor_id] == one.amount_minor

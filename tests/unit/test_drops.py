@@ -14,6 +14,7 @@ from messages.drops.accounts import available, fees
 from messages.drops.drops import (
     ActivateDrop,
     CancelDrop,
+    DropCancelled,
     DropStatus,
     EndDrop,
     ExpireReservation,
@@ -264,9 +265,10 @@ def test_a_cancelled_drop_lets_go_of_what_is_reserved() -> None:
     drop.send(keep(1, 1))
     drop.send(pay(1))
     drop.send(keep(2, 1, 4))
-    view = drop.send(CancelDrop("x" * 500))
+    view = drop.send(CancelDrop("no\u0000" + "x" * 500))
     assert (view.status, view.reserved, view.minted, view.left) == ("cancelled", 0, 1, 99)
     assert drop.send(GetDrop()) == view
+    assert [e.reason for e in drop.events if isinstance(e, DropCancelled)] == [""]
     with pytest.raises(ReservationNotFound):
         drop.send(pay(2))
     drop.send(ExpireReservation(some_id(2)))  # its timer still comes

@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from api.realtime import asyncapi
 from api.realtime.channels import CHANNEL_KINDS
 from api.realtime.limits import Limits
 from api.realtime.listening import ListeningOperations
@@ -63,3 +64,7 @@ def test_every_operation_and_channel_is_named() -> None:
         assert f"`{operation.name}`" in DOC, operation.name
     for kind in CHANNEL_KINDS:
         assert f"`{kind}:<id>`" in DOC, kind
+
+
+def test_the_committed_document_is_fresh() -> None:
+    assert asyncapi.FILE.read_text("utf-8") == asyncapi.text(), "run `make openapi`"
