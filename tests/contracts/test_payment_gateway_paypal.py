@@ -228,6 +228,35 @@ class Script:
         return PayPalClient(PayPalAccount("id", "secret"), open_http, lambda: self.now_s)
 
 
+def order_at(update_time: str) -> httpx.Response:
+    unit = {"amount": money(10_000, "USD"), "custom_id": ORDER.payment_id}
+    return httpx.Response(
+        200,
+        json={
+            "id": "O",
+            "intent": "CAPTURE",
+            "status": "APPROVED",
+            "purchase_units": [unit],
+            "update_time": update_time,
+        },
+    )
+
+
+async def test_each_approval_has_a_key_of_its_own() -> None:
+    """PayPal may answer a key that it declined with the same words, whatever happened since."""
+    first, second = "2026-11-28T06:00:00Z", "2026-11-28T06:05:00Z"
+    declined = [said(422, "INSTRUMENT_DECLINED") for _ in range(3)]
+    script = Script(
+        *(order_at(first), declined[0], order_at(first), declined[1], order_at(second), declined[2])
+    )
+    gateway = script.gateway()
+    for _ in range(3):
+        with pytest.raises(CallDeclined):
+            await gateway.capture("O", 10_000, "USD", "k")
+    keys = [key for key in script.keys if key]
+    assert keys == [f"k:{first}", f"k:{first}", f"k:{second}"]
+
+
 def said(status: int, issue: str = "", name: str = "X") -> httpx.Response:
     details = [{"issue": issue}] if issue else []
     return httpx.Response(status, json={"name": name, "details": details})

@@ -186,9 +186,10 @@ async def open_world(
     database_url: str,
     redis_url: str,
     more: Mapping[GatewayName, PaymentGateway] | None = None,
+    policy: PaymentPolicy = QUICKLY,
 ) -> AsyncIterator[World]:
     """Everything started; a user signed in. `more`: other providers than the one in memory."""
-    kind = PaymentsKind(QUICKLY)
+    kind = PaymentsKind(policy)
     await placement.ensure(pool, kind.name, assign(kind.name, kind.partitions, ["host"]))
     transport = LocalTransport()
     handle = Handle(kind, transport, partial(placement.read, pool), metrics=HandleMetrics())

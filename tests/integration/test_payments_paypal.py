@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio as redis_asyncio
 
 from actors.payment_reconciler import Books, Reconciler
-from domain.payments.policy import DAY_MS
+from domain.payments.policy import DAY_MS, PaymentPolicy
 from domain.payments.reconciling import wanted
 from integrations.paypal_client import PayPalClient
 from integrations.provider_records_paypal import PayPalRecords
@@ -20,7 +20,7 @@ from storage import payments_reconciliations as reconciliations
 from storage.database import Pool
 from tests.api_services import assert_problem
 from tests.contracts.payment_rigs import PayPalRig, open_rig
-from tests.integration.payments_support import World, clock, open_world
+from tests.integration.payments_support import QUICKLY, World, clock, open_world
 from tests.integration.rewards_support import until
 
 
@@ -76,17 +76,28 @@ class Shop:
 
 
 @pytest.fixture
+def policy() -> PaymentPolicy:
+    return QUICKLY
+
+
+@pytest.fixture
 async def shop(
     pool: Pool,
     tmp_path: Path,
     database_url: str,
     redis_server: str,
     redis_client: redis_asyncio.Redis,
+    policy: PaymentPolicy,
 ) -> AsyncIterator[Shop]:
     async with (
         open_rig("paypal") as rig,
         open_world(
-            pool, tmp_path, database_url, redis_server, {GatewayName.PAYPAL: rig.gateway}
+            pool,
+            tmp_path,
+            database_url,
+            redis_server,
+            {GatewayName.PAYPAL: rig.gateway},
+            policy,
         ) as world,
     ):
         opened = Shop(world, rig)
@@ -111,7 +122,9 @@ async def test_a_payer_approves_and_comes_back(shop: Shop) -> None:
     assert len(unit["payments"]["captures"]) == 1
 
 
+@pytest.mark.parametrize("policy", [PaymentPolicy(answer_ms=3_600_000)])
 async def test_a_payer_approves_and_never_comes_back(shop: Shop) -> None:
+    """Whoever hears of it has it taken, and does not wait for a timer."""
     payment = await shop.begin()
     await shop.approve(payment)
     await shop.deliver()
