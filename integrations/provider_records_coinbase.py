@@ -7,7 +7,8 @@ refunded that is when it last changed; after that, when it was made is the momen
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -27,7 +28,7 @@ from integrations.payment_gateway_coinbase_snapshots import (
     taken_minor,
     usdc,
 )
-from messages.payments.gateways import CallOutcomeUnknown, GatewayName
+from messages.payments.gateways import CallDeclined, CallOutcomeUnknown, GatewayName
 from messages.payments.records import EntryKind, ProviderEntry
 
 PAGE_SIZE = 100
@@ -53,7 +54,7 @@ class CoinbaseRecords:
     async def entries(self, since_ms: int, until_ms: int) -> AsyncIterator[ProviderEntry]:
         """All movements of [since_ms, until_ms), each once; read page by page.
 
-        Raises CallNotSent, CallOutcomeUnknown, CallDeclined.
+        Raises CallNotSent, CallOutcomeUnknown.
         """
         seen: set[str] = set()  # a page may repeat what moved meanwhile
         async for checkout in self._checkouts(max(0, since_ms - self._lookback_ms), until_ms):
@@ -79,9 +80,7 @@ class CoinbaseRecords:
         }
         token = ""
         while True:
-            page = await self._client.get(
-                CHECKOUTS, asked | ({"pageToken": token} if token else {})
-            )
+            page = await self._get(CHECKOUTS, asked | ({"pageToken": token} if token else {}))
             for checkout in page.get("checkouts") or []:
                 yield await self._whole(checkout)
             token = str(page.get("nextPageToken") or "")
@@ -92,7 +91,13 @@ class CoinbaseRecords:
         """With its refunds, which a list may leave out."""
         if checkout.get("status") == "COMPLETED" or "refunds" in checkout:
             return checkout
-        return await self._client.get(f"{CHECKOUTS}/{checkout['id']}")
+        return await self._get(f"{CHECKOUTS}/{checkout['id']}")
+
+    async def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
+        try:
+            return await self._client.get(path, params)
+        except CallDeclined as error:  # nothing was read, whatever was wrong with the question
+            raise CallOutcomeUnknown(reason=str(error.params.get("reason", ""))) from None
 
 
 def _entries(checkout: Json) -> Iterator[ProviderEntry]:

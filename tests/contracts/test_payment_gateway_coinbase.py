@@ -433,10 +433,10 @@ async def test_the_border_between_headers_and_body_is_where_it_was_signed(
     reader: CoinbaseGateway,
 ) -> None:
     """A name with a dot would let the same text be read in two ways."""
-    text = f"{NOW_S}.x-a.b.{{}}"
+    text = f"{NOW_S}.x-a.b.c.{{}}"
     made = hmac.new(WEBHOOK_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
-    await read(reader, {"x-a": "b", "x-hook0-signature": f"t={NOW_S},h=x-a,v1={made}"}, b"{}")
-    moved = {"x-a.b": "", "x-hook0-signature": f"t={NOW_S},h=x-a.b,v1={made}"}
+    await read(reader, {"x-a": "b.c", "x-hook0-signature": f"t={NOW_S},h=x-a,v1={made}"}, b"{}")
+    moved = {"x-a.b": "c", "x-hook0-signature": f"t={NOW_S},h=x-a.b,v1={made}"}
     with pytest.raises(WebhookSignatureWrong):
         await read(reader, moved, b"{}")
 
@@ -607,6 +607,46 @@ async def test_coinbases_books(coinbase: CoinbaseRig) -> None:
     back = [one for one in found if one.kind is EntryKind.REFUND]
     assert sorted(one.amount_minor for one in back) == [-2_000_000, -1_000_000]
     assert {one.charge_ref for one in back} == {refunded.ref}
+
+
+async def test_a_capture_is_in_one_span_of_the_books_whatever_follows(
+    coinbase: CoinbaseRig,
+) -> None:
+    paid = await pay_for(coinbase)
+    began = coinbase.simulator.now()
+    books = CoinbaseRecords(coinbase.account(coinbase.url))
+
+    async def kinds(since_s: float, until_s: float) -> list[EntryKind]:
+        span = int((began + since_s) * 1_000), int((began + until_s) * 1_000)
+        return [one.kind async for one in books.entries(*span)]
+
+    assert await kinds(-10, 50) == [EntryKind.CAPTURE]
+    coinbase.simulator.account._now = lambda: began + 100
+    await coinbase.gateway.refund(Return(paid.ref, REFUND_ID, 4_000_000, "USDC"), key())
+    await coinbase.returns(paid.ref)
+    assert await kinds(50, 200) == [EntryKind.REFUND]
+    assert await kinds(-10, 50) == [EntryKind.CAPTURE]
+    await books.close()
+
+
+async def test_books_in_which_pages_shift_while_they_are_read(coinbase: CoinbaseRig) -> None:
+    for _ in range(2):
+        await pay_for(coinbase)
+    books = CoinbaseRecords(coinbase.account(coinbase.url), page_size=1)
+    refs: list[str] = []
+    async for one in books.entries(0, int(coinbase.simulator.now() * 1_000) + 60_000):
+        if not refs:
+            await pay_for(coinbase)  # moves the others to later pages
+        refs.append(one.ref)
+    assert len(refs) == len(set(refs)) == 2
+    await books.close()
+
+
+async def test_books_that_are_refused_are_not_read(coinbase: CoinbaseRig) -> None:
+    books = CoinbaseRecords(coinbase.account(coinbase.url), page_size=101)
+    with pytest.raises(CallOutcomeUnknown):
+        _ = [one async for one in books.entries(0, 1)]
+    await books.close()
 
 
 async def test_books_that_cannot_be_read(coinbase: CoinbaseRig) -> None:
