@@ -15,7 +15,12 @@ from storage.database import Connection, Pool
 from storage.payments_risk_policies import ACTIVE
 
 # Failures of a provider's or of the way to it, which say nothing of a card.
-NOT_DECLINED = ("not-reached", "circuit-open", "gateway-not-configured")
+NOT_DECLINED = (
+    "not-reached", "circuit-open", "gateway-not-configured", "no-access-token", "http-401",
+    "http-403", "http-429", "rate_limit", "rate_limit_exceeded", "RATE_LIMIT_REACHED",
+    "RateLimitError", "AuthenticationError", "PermissionError", "api_key_invalid", "unauthorized",
+    "AUTHENTICATION_FAILURE", "NOT_AUTHORIZED",
+)  # fmt: skip
 LOOKED_BACK = 300  # of the payer's own payments, for what is usual
 SHARERS = 50  # users that are followed from one card or browser
 CIRCLE = 200  # users and instruments that are looked at in all
