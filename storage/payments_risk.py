@@ -22,6 +22,8 @@ NOT_DECLINED = (
     "AUTHENTICATION_FAILURE", "NOT_AUTHORIZED",
 )  # fmt: skip
 LOOKED_BACK = 300  # of the payer's own payments, for what is usual
+KEEP_MS = 400 * 24 * 3_600_000  # no longer than a browser keeps its name
+PURGE_ROWS = 5_000
 SHARERS = 50  # users that are followed from one card or browser
 CIRCLE = 200  # users and instruments that are looked at in all
 
@@ -144,6 +146,9 @@ insert into payments.risk_assessments
     (payment_id, policy_version, verdict, score, reasons, external, at_ms)
 values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (payment_id) do nothing"""
+PURGE = """
+delete from payments.risk_sightings where ctid = any (array(
+    select ctid from payments.risk_sightings where at_ms < $1 limit $2))"""
 LATEST = """
 select features, policy_version, external, verdict from payments.risk_assessments a
 join payments.risk_observations o using (payment_id, policy_version)
@@ -296,6 +301,12 @@ async def assess(
         external and _json(external),
         at_ms,
     )
+
+
+async def purge(connection: Connection | Pool, now_ms: int) -> int:
+    """Forget some sightings that are past keeping; how many."""
+    done = await connection.execute(PURGE, now_ms - KEEP_MS, PURGE_ROWS)
+    return int(done.rsplit(" ", 1)[1])
 
 
 async def latest(pool: Pool, limit: int) -> list[Replayable]:

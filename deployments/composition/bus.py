@@ -25,7 +25,14 @@ from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations import opaque_tokens
 from integrations.exchange_rates_ecb import EcbRates
-from storage import conversions, users_accounts, users_erasure, users_registrations, users_resets
+from storage import (
+    conversions,
+    payments_risk,
+    users_accounts,
+    users_erasure,
+    users_registrations,
+    users_resets,
+)
 from storage.audit_chain import seal_settled
 from storage.bus import BusStore
 from storage.database import Pool, open_pool
@@ -76,6 +83,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         Job("password-resets", RESETS_EVERY_S, resets),
         Job("payments-worth", WORTH_EVERY_S, partial(record_worth, pool)),
         Job("conversion-quotes", EXPIRED_EVERY_S, lambda: conversions.purge(pool, now_ms())),
+        Job("payment-sightings", EXPIRED_EVERY_S, lambda: payments_risk.purge(pool, now_ms())),
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
         Job("reconciliation", RECONCILED_EVERY_S, reconciler.step),
     )

@@ -509,6 +509,15 @@ async def test_no_card_and_no_address_is_kept_in_the_clear(world: World) -> None
         assert "127.0.0.1" not in text
 
 
+async def test_sightings_are_forgotten_in_time(world: World) -> None:
+    await world.pay()
+    now_ms = world.api.services.clock()
+    assert await payments_risk.purge(world.api.pool, now_ms) == 0
+    later = now_ms + payments_risk.KEEP_MS + 1_000
+    assert await payments_risk.purge(world.api.pool, later) == 1
+    assert await world.api.pool.fetchval("select count(*) from payments.risk_sightings") == 0
+
+
 async def test_verdicts_are_counted(world: World) -> None:
     await world.pay()
     await world.pay(1_000_001)
