@@ -22,6 +22,7 @@ from messages.drops.errors import (
     DropSoldOut,
     NotEnoughTokens,
     ReservationNotFound,
+    ReservationNotPurchased,
 )
 from messages.errors import InsufficientFunds, Refusal
 from messages.keys import derive_key
@@ -125,6 +126,33 @@ async def test_a_hundred_at_once_for_the_last_token(world: GoodsWorld) -> None:
     bought = await world.drop(pay(int(won[0].reservation_id[-3:])))
     assert (bought.first_token, bought.last_token) == (1, 1)
     assert (await world.drop(GetDrop())).status is DropStatus.COMPLETED
+    await world.verify()
+
+
+async def test_commands_that_did_not_wait_for_each_other_sell_nothing_for_nothing(
+    world: GoodsWorld,
+) -> None:
+    """Reserving, paying and returning come in one batch: what is sold was paid for, or is not."""
+    await world.open_drop(supply=400)
+    people = range(1, 41)
+    await world.fund(*(user(n) for n in people), amount_minor=1_000)
+    asked = [
+        command
+        for n in people
+        for command in (keep(n, n), pay(n), ReturnTokens(some_id(n), "at once"))
+    ]
+    answers = await asyncio.gather(*map(world.drop, asked), return_exceptions=True)
+    refused = {type(one) for one in answers if isinstance(one, BaseException)}
+    assert refused <= {ReservationNotFound, ReservationNotPurchased, InsufficientFunds}
+    await world.verify()
+    rest = [command for n in people for command in (pay(n), ReturnTokens(some_id(n), "at once"))]
+    for _ in range(2):
+        await asyncio.gather(*map(world.drop, rest), return_exceptions=True)
+        await world.verify()
+    view = await world.drop(GetDrop())
+    assert view.minted == 40
+    (artist, fee) = await world.balances(available(ARTIST, "USD"), fees("USD"))
+    assert artist + fee == (view.minted - view.burned) * 1_000
     await world.verify()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from messages.ventures.ventures import (
     GetInvestor,
     GetVenture,
     InvestmentStatus,
+    OpenRound,
     VentureStatus,
 )
 from storage import ventures, ventures_audit
@@ -28,7 +30,14 @@ from storage.database import Pool
 from storage.rows import FIRST_PAGE
 from tests.integration.goods_support import GoodsWorld, open_goods
 from tests.unit.goods_entities import ARTIST, user
-from tests.unit.ventures_entities import DEADLINE, TIERS, VENTURE, invest, withdraw
+from tests.unit.ventures_entities import (
+    DEADLINE,
+    TIERS,
+    VENTURE,
+    draft,
+    invest,
+    withdraw,
+)
 
 LOWEST = "00000000-0000-0000-0000-000000000000"
 ESCROW = escrow(VENTURE, "USD")
@@ -150,6 +159,24 @@ async def test_investors_at_the_cap(world: GoodsWorld) -> None:
     assert refused == {VentureFull, InsufficientFunds}
     assert await world.balances(ESCROW) == [4_900]
     await world.verify()
+
+
+async def test_commands_that_did_not_wait_for_each_other_put_in_what_was_paid(
+    world: GoodsWorld,
+) -> None:
+    """Drafted, opened, invested and withdrawn in one batch: escrow is what stands invested."""
+    people = range(1, 21)
+    await world.fund(*(user(n) for n in people), amount_minor=1_000)
+    asked: list[Any] = [draft(), OpenRound()]
+    for n in people:
+        asked += [invest(n, n, 500), invest(n, n, 500), invest(100 + n, n, 400), withdraw(n)]
+    await asyncio.gather(*map(world.venture, asked), return_exceptions=True)
+    await world.verify()
+    await asyncio.gather(*map(world.venture, asked), return_exceptions=True)
+    await world.verify()
+    view = await world.venture(GetVenture())
+    assert await world.balances(ESCROW) == [view.raised_minor]
+    assert view.raised_minor == 8_000
 
 
 async def test_investors_are_told_and_nobody_else(world: GoodsWorld) -> None:
