@@ -50,10 +50,14 @@ log = structlog.get_logger(__name__)
 
 
 class Books(NamedTuple):
-    """A provider: its books, and whom to ask about a charge."""
+    """A provider: its books, and whom to ask about a charge.
+
+    before_ms: how long before we hear of a movement its provider may have booked it.
+    """
 
     records: ProviderRecords
     gateway: PaymentGateway
+    before_ms: int = GRACE_MS
 
 
 class Reconciler:
@@ -119,13 +123,14 @@ class Reconciler:
             self._days[name] = since
 
     async def _read(self, run: Run) -> None:
-        """Read the books, an hour more on both sides: the two clocks are not the same."""
+        """Read the books, and some more on both sides: the two clocks are not the same."""
         now_ms = self._clock_ms()
         await storage.begin(self._pool, run.run_id, now_ms)
         page: list[ProviderEntry] = []
-        records = self._books[run.gateway].records
+        books = self._books[run.gateway]
+        since_ms = max(0, run.since_ms - books.before_ms)
         until_ms = min(run.until_ms + GRACE_MS, max(now_ms, run.until_ms))
-        async for entry in records.entries(max(0, run.since_ms - GRACE_MS), until_ms):
+        async for entry in books.records.entries(since_ms, until_ms):
             page.append(entry)
             if len(page) == PAGE:
                 await storage.keep_entries(self._pool, run, page, now_ms)

@@ -78,7 +78,9 @@ class ReconciliationReport(BaseModel):
     since_ms: int
     until_ms: int
     asked_by: str = Field(description="A user id, or platform for the daily one.")
-    entries: int = Field(description="Of the provider's books, an hour before and after included.")
+    entries: int = Field(
+        description="Of the provider's books, some before and after the period included."
+    )
     charges: int
     totals: dict[str, Sums] = Field(description="By currency.")
     counts: dict[str, int] = Field(description="Differences, by their kind.")

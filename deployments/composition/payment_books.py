@@ -12,6 +12,8 @@ from actors.runtime.handle import Handle
 from deployments.composition.common import now_ms
 from deployments.composition.payments import coinbase_account, paypal_account, stripe_account
 from deployments.settings import Settings
+from domain.payments.policy import POLICY
+from domain.payments.reconciling import GRACE_MS
 from integrations.payment_gateway import PaymentGateway
 from integrations.payment_recorder import Recorder
 from integrations.paypal_client import PayPalClient
@@ -20,6 +22,9 @@ from integrations.provider_records_coinbase import CoinbaseRecords
 from integrations.provider_records_paypal import PayPalRecords
 from messages.payments.gateways import GatewayName
 from storage.database import Pool
+
+# Coinbase books a checkout that was refunded when it was made, and payers have a day to pay it.
+BEFORE_MS = {GatewayName.COINBASE: POLICY.expire_ms + GRACE_MS}
 
 
 def open_reconciler(
@@ -31,7 +36,10 @@ def open_reconciler(
     registry: CollectorRegistry,
 ) -> Reconciler:
     """Who compares the books of every provider that is configured with ours."""
-    books = {one.name: Books(one, gateways[one.name]) for one in open_records(settings, recorder)}
+    books = {
+        one.name: Books(one, gateways[one.name], BEFORE_MS.get(one.name, GRACE_MS))
+        for one in open_records(settings, recorder)
+    }
     return Reconciler(pool, payments, books, now_ms, registry=registry)
 
 

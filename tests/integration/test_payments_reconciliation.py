@@ -221,6 +221,15 @@ async def test_what_the_books_do_not_have(world: World) -> None:
     assert await world.found(run) == expected
 
 
+async def test_what_was_booked_before_we_heard_of_it_is_read_too(world: World) -> None:
+    await world.pay()
+    world.stripe.balance.transactions[0]["created"] -= 25 * 3_600
+    run = await world.ask()
+    books = {STRIPE: Books(world.records, world.gateway, before_ms=2 * DAY_MS)}
+    await run_out(Reconciler(world.pool, world.payments, books, later))
+    assert await world.found(run) == {}
+
+
 async def test_the_days_since_the_first_call_are_caught_up(world: World) -> None:
     await world.pay()
     await run_out(world.reconciler())
