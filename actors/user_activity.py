@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from messages.envelope import Event
 from sagas import user_activity
-from storage import users_activity, users_events, users_follows
+from storage import users_activity, users_events
 from storage.database import Connection
 
 
@@ -21,13 +21,9 @@ class UserActivityHandler:
         self._clock_ms = clock_ms
 
     async def handle(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Count the deeds of the events; forget what showed users who are gone."""
-        gone = [user_id for event in events if (user_id := user_activity.departed(event))]
+        """Count the deeds of the events."""
         deeds = [deed for event in events if (deed := user_activity.deed_of(event)) is not None]
-        # Both lock users, and a transaction locks once, in one order, before it writes.
-        await users_events.lock_all(connection, [*gone, *users_activity.earning(deeds)])
         if deeds:
+            # A transaction locks users once, in one order, before it writes.
+            await users_events.lock_all(connection, users_activity.earning(deeds))
             await users_activity.add(connection, deeds, self._clock_ms())
-        for user_id in gone:
-            await users_follows.forget(connection, user_id)
-            await users_activity.forget(connection, user_id)

@@ -14,16 +14,13 @@ from api.idempotency import KeyHeader, command_key
 from api.inputs import MAX_INTEGER, Input
 from api.openapi import problems
 from api.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, page, place_of
+from api.payment_orders import CODE, Means, Price, order_payment
 from api.payment_reviews import check_claim
-from api.payment_risk import assess_payment
 from api.services import Services, ServicesDep
-from domain.payments.risk_features import Asked
-from domain.payments.routing import check_amount, route
 from messages.keys import derive_id, derive_key
-from messages.payments.errors import MethodNotOffered, PaymentDenied, PaymentNotFound
+from messages.payments.errors import PaymentDenied, PaymentNotFound
 from messages.payments.gateways import GatewayName, Method
 from messages.payments.payments import (
-    Assessment,
     CancelPayment,
     Capture,
     CapturePayment,
@@ -35,9 +32,10 @@ from messages.payments.payments import (
     PaymentView,
     Purpose,
     RefundPayment,
-    StartPayment,
     Verdict,
 )
+from messages.purchases.accounts import purchase_of
+from messages.purchases.errors import PaymentOfPurchase
 from storage import payments as storage
 
 router = APIRouter(prefix="/api/v1", tags=["payments"])
@@ -48,23 +46,14 @@ CANCEL = "POST /api/v1/payments/{payment_id}/cancellation"
 CAPTURE = "POST /api/v1/payments/{payment_id}/captures"
 REFUND = "POST /api/v1/payments/{payment_id}/refunds"
 REVIEW = "POST /api/v1/payments/{payment_id}/review"
-CODE = Annotated[str, Field(max_length=255)]
 
 
-class NewPayment(Input):
+class NewPayment(Means):
     """Money for one's own balance on the platform."""
 
     amount_minor: int = Field(ge=1, le=MAX_INTEGER)
     currency: str = Field(max_length=16, description="As USD.")
-    method: Method
-    source: CODE = Field("", description="What the provider's script gave for a card: `pm_…`.")
-    return_url: Annotated[str, Field(max_length=2_000)] = Field(
-        "", description="Where the payer comes back to from the provider's page."
-    )
     capture: Capture = Field(Capture.AUTOMATIC, description="manual: authorise now, take later.")
-    billing_country: str = Field(
-        "", pattern=r"^([A-Z]{2})?$", description="Where the bill goes, as DE, if it is known."
-    )
 
 
 class NewCapture(Input):
@@ -160,22 +149,12 @@ async def start_payment(
     """Pay money in. Sent again with the same key it is the same payment, and nothing twice."""
     command = command_key(subject.user_id, START, key)
     payment_id = derive_id("payment", command)
-    gateways = _gateways(services, body)
-    assessed = Asked(
-        payment_id,
-        subject.user_id,
-        body.amount_minor,
-        body.currency,
-        body.method.value,
-        body.source,
-        body.billing_country,
-    )
-    assessment = await assess_payment(services, request, assessed)
-    asked = _order(subject.user_id, body, gateways, assessment)
+    price = Price(body.amount_minor, body.currency, body.capture)
+    asked = await order_payment(services, request, payment_id, subject.user_id, price, body)
     view = await _ask(services, payment_id, asked, command)
     if view.assessment.verdict is Verdict.DENY:
         raise PaymentDenied(payment_id=payment_id)
-    return _view(await services.payments.run(await _fresh(services, view)))
+    return payment_of(await services.payments.run(await _fresh(services, view)))
 
 
 @router.get("/users/me/payments")
@@ -193,7 +172,7 @@ async def list_my_payments(
 @router.get("/payments/{payment_id}", responses=problems(404))
 async def get_payment(payment_id: UUID, subject: PaymentReader, services: ServicesDep) -> Payment:
     """One of the caller's payments, from its owner."""
-    return _view(await _own(services, payment_id, subject.user_id))
+    return payment_of(await _own(services, payment_id, subject.user_id))
 
 
 @router.post("/payments/{payment_id}/confirmation", responses=problems(404, 409))
@@ -231,7 +210,10 @@ async def refund_payment(
     payment_id: UUID, body: NewRefund, key: KeyHeader, subject: Payer, services: ServicesDep
 ) -> Payment:
     """Give money back the way it came, as far as the caller's balance still has it."""
-    await _own(services, payment_id, subject.user_id)
+    found = await _own(services, payment_id, subject.user_id)
+    purchase_id = purchase_of(found.subject)
+    if purchase_id is not None and found.purpose is not Purpose.TOP_UP:
+        raise PaymentOfPurchase(purchase_id=purchase_id)
     command = command_key(subject.user_id, REFUND.format(payment_id=payment_id), key)
     refund = RefundPayment(
         derive_id("payment-refund", command), body.amount_minor, body.reason, subject.user_id
@@ -269,38 +251,6 @@ async def review_payment(
     return await _change(services, payment_id, decided, command)
 
 
-def _gateways(services: Services, body: NewPayment) -> tuple[GatewayName, ...]:
-    """Whom to ask, in this order.
-
-    Raises BadPaymentAmount, MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine.
-    """
-    unhealthy = services.payments.unhealthy()
-    plan = route(body.method, body.currency, body.amount_minor, unhealthy, capture=body.capture)
-    check_amount(body.amount_minor, body.currency)
-    gateways = tuple(name for name in plan if name in services.payments.gateways)
-    if not gateways:
-        raise MethodNotOffered(method=body.method.value, currency=body.currency)
-    return gateways
-
-
-def _order(
-    payer_id: str, body: NewPayment, gateways: tuple[GatewayName, ...], assessment: Assessment
-) -> StartPayment:
-    """What is asked of the payment's owner."""
-    return StartPayment(
-        payer_id=payer_id,
-        purpose=Purpose.TOP_UP,
-        amount_minor=body.amount_minor,
-        currency=body.currency,
-        method=body.method,
-        gateways=gateways,
-        assessment=assessment,
-        capture=body.capture,
-        source=body.source,
-        return_url=body.return_url,
-    )
-
-
 async def _own(services: Services, payment_id: UUID, user_id: str) -> PaymentView:
     """A payment of that payer's, from its owner. Raises PaymentNotFound."""
     if not await storage.is_payers(services.pool, str(payment_id), user_id):
@@ -313,7 +263,7 @@ async def _change(
 ) -> Payment:
     """Ask a payment's owner, and the provider for what follows."""
     view = await _ask(services, str(payment_id), command, key)
-    return _view(await services.payments.run(await _fresh(services, view)))
+    return payment_of(await services.payments.run(await _fresh(services, view)))
 
 
 async def _fresh(services: Services, view: PaymentView) -> PaymentView:
@@ -330,7 +280,8 @@ async def _ask(
     return answer
 
 
-def _view(view: PaymentView) -> Payment:
+def payment_of(view: PaymentView) -> Payment:
+    """A payment as its payer sees it."""
     fields: dict[str, Any] = msgspec.structs.asdict(view)
     fields["action"] = msgspec.structs.asdict(view.action) if view.action else None
     fields["refunds"] = [msgspec.structs.asdict(one) for one in view.refunds]

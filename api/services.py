@@ -23,6 +23,7 @@ from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.payment_courier import Courier
 from integrations.payment_instruments import InstrumentReader
+from integrations.purchase_courier import PurchaseCourier
 from integrations.refresh_tokens import RefreshTokens
 from integrations.risk_scorer import RiskScorer
 from integrations.sealing import Vault
@@ -177,6 +178,11 @@ class Services:
         if self.courier is None:
             raise Unavailable("no payments are taken here")
         return self.courier
+
+    @property
+    def purchases(self) -> PurchaseCourier:
+        """Who carries the steps of purchases. Raises Unavailable if nobody does here."""
+        return PurchaseCourier(self.handles, self.payments)
 
     @property
     def webhooks(self) -> WebhookInbox:

@@ -16,6 +16,7 @@ from actors.drops import DropsKind
 from actors.listening import ListeningKind
 from actors.market import MarketKind
 from actors.payments import PaymentsKind
+from actors.purchases import PurchasesKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
 from actors.runtime.supervisor import Plan
@@ -38,13 +39,14 @@ STREAMS = (
     "webhooks",
     "drops",
     "ventures",
+    "purchases",
 )
 # Kinds that talk to each other often share a group; every kind is in exactly one.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),
     "rewards": ("pools", "listeners", "payees"),
     "market": ("market",),
-    "payments": ("payments", "drops", "ventures"),
+    "payments": ("payments", "drops", "ventures", "purchases"),
 }
 
 AnyKind = EntityKind[Any, Any, Any]
@@ -86,6 +88,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PayeesKind(reward),
         MarketKind(trading_policy(settings)),
         PaymentsKind(),
+        PurchasesKind(),
         DropsKind(drop_policy(settings.platform_phase)),
         VenturesKind(venture_policy(settings.platform_phase)),
     )

@@ -1,14 +1,12 @@
 """What each event says that a user did, as far as it is counted.
 
-    users/UserRegistered           → registration
-    users/UserFollowed (first)     → follow
-    listening/ListeningStarted     → play
-    listening/ListeningScored      → listen, if it counts and no bot made it
-    rewards/RewardPaid             → reward, one a claim
-    rewards/StreakExtended         → streak
-    market/SharesBought            → investment
-
-`users/UserDeleted` says that a user is gone: what shows them to others goes with them.
+users/UserRegistered           → registration
+users/UserFollowed (first)     → follow
+listening/ListeningStarted     → play
+listening/ListeningScored      → listen, if it counts and no bot made it
+rewards/RewardPaid             → reward, one a claim
+rewards/StreakExtended         → streak
+market/SharesBought            → investment
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ from messages.users_people import Activity, UserFollowed
 NAME = "user_activity"
 STREAMS = (USERS, LISTENING, REWARDS, MARKET)
 SIFTED = {MARKET: (SharesBought.__name__,)}  # the rest are orders, by the thousand
-DELETED = "UserDeleted"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,11 +62,6 @@ def deed_of(event: Event) -> Deed | None:
     decoder, reader = found
     deed: Deed | None = reader(decoder.decode(event.body))
     return deed
-
-
-def departed(event: Event) -> str | None:
-    """The user who is gone, if that is what the event tells."""
-    return event.entity_id if (event.stream, event.type) == (USERS, DELETED) else None
 
 
 def _registered(fact: UserRegistered) -> Deed:

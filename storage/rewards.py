@@ -21,6 +21,7 @@ from messages.rewards import (
     RewardPoolClosed,
     RewardPoolDepleted,
     RewardPoolFunded,
+    RewardPoolFundingReturned,
     RewardPoolOpened,
     StreakBroken,
     StreakExtended,
@@ -200,6 +201,8 @@ def _note(change: _Change, event: PoolEvent) -> None:
         case PoolEpochStarted():
             change.epoch, change.epoch_started_at_ms = event.epoch, event.started_at_ms
             change.budget_minor, change.spent_minor = event.budget_minor, 0
+        case RewardPoolFundingReturned():
+            change.balance_minor, change.budget_minor = event.balance_minor, event.budget_minor
         case RewardPoolFunded():
             change.status = PoolStatus.OPEN.value
             change.balance_minor, change.budget_minor = event.balance_minor, event.budget_minor

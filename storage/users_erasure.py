@@ -45,6 +45,7 @@ KEPT: Mapping[str, str] = {
     "payments.conversions": "bookkeeping",
     "payments.risk_observations": "figures that a decision about a payment was made by",
     "payments.risk_links": "digests only: who was denied does not begin anew with a new account",
+    "purchases.purchases": "bookkeeping, kept as the law demands",
     "drops.drops": "an account with a drop that is not over cannot be deleted",
     "drops.purchases": "bookkeeping",
     "drops.tokens": "whose they were: the numbers of a drop have no gaps",

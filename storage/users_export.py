@@ -126,6 +126,10 @@ PARTS: Mapping[str, str] = {
             gateway, received_minor::text as received_minor,
             returned_minor::text as returned_minor, failure, created_at_ms, changed_at_ms
         from payments.payments where payer_id = $1 order by created_at_ms, payment_id""",
+    "paid_purchases": """
+        select purchase_id, purpose, subject_id, status, amount_minor, currency, quantity,
+               returned_minor, failure, created_at_ms, changed_at_ms
+        from purchases.purchases where buyer_id = $1 order by created_at_ms, purchase_id""",
     "drops": """
         select drop_id, song_id, name, status, currency, price_minor, supply, reserved, minted,
             burned, drafted_at_ms

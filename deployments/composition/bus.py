@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from actors.exchange_rates import RateKeeper, record_worth
 from actors.payment_calls import PaymentCallsHandler
 from actors.payment_webhooks import PaymentWebhooksHandler
+from actors.purchases_worker import PurchasesHandler
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
@@ -25,6 +26,7 @@ from deployments.settings import Settings
 from deployments.topology import STREAMS
 from integrations import opaque_tokens
 from integrations.exchange_rates_ecb import EcbRates
+from integrations.purchase_courier import PurchaseCourier
 from storage import (
     conversions,
     payments_risk,
@@ -68,6 +70,7 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
             UserActivityHandler(now_ms),
             PaymentCallsHandler(payments, courier),
             PaymentWebhooksHandler(payments, courier, now_ms),
+            PurchasesHandler(PurchaseCourier(handles, courier)),
         ],
         STREAMS,
         now_ms,

@@ -58,4 +58,5 @@ def view(payment: Payment) -> PaymentView:
         source=asked.source,
         return_url=asked.return_url,
         capture=asked.capture,
+        version=payment.moves,
     )

@@ -24,6 +24,7 @@ from messages.rewards import (
     RewardPoolClosed,
     RewardPoolDepleted,
     RewardPoolFunded,
+    RewardPoolFundingReturned,
     RewardPoolOpened,
 )
 
@@ -110,6 +111,10 @@ def _funded(state: Pool, event: RewardPoolFunded) -> Pool:
     )
 
 
+def _funding_returned(state: Pool, event: RewardPoolFundingReturned) -> Pool:
+    return replace(state, balance_minor=event.balance_minor, budget_minor=event.budget_minor)
+
+
 def _listen_added(state: Pool, event: ListenAdded) -> Pool:
     if not event.leaves:
         return state
@@ -143,6 +148,7 @@ _CHANGES: dict[type, Callable[[Pool, Any], Pool]] = {
     RewardPoolOpened: _opened,
     PoolEpochStarted: _epoch_started,
     RewardPoolFunded: _funded,
+    RewardPoolFundingReturned: _funding_returned,
     ListenAdded: _listen_added,
     ArtistShareAccrued: _unchanged,
     ProofVerified: _verified,

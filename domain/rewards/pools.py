@@ -23,6 +23,7 @@ from messages.rewards import (
     ClosePool,
     FundPool,
     GetPool,
+    NothingToReturn,
     OpenPool,
     PoolClosed,
     PoolCommand,
@@ -31,8 +32,10 @@ from messages.rewards import (
     PoolNotFound,
     PoolStatus,
     PoolView,
+    ReturnFunding,
     RewardPoolClosed,
     RewardPoolFunded,
+    RewardPoolFundingReturned,
     RewardPoolOpened,
     pool_account,
 )
@@ -132,6 +135,35 @@ def _fund(policy: RewardPolicy, state: Pool, command: FundPool, now_ms: int) -> 
     return Decision((*before, funded), view(policy, evolve(state, funded), now_ms))
 
 
+def _return(policy: RewardPolicy, state: Pool, command: ReturnFunding, now_ms: int) -> Outcome:
+    """What is left is nobody's in particular: whoever asks first gets all that is due to them."""
+    _require_usable(state)
+    if command.most_minor <= 0 or not _is_other(state, command.target_account):
+        raise BadAmount(limit_minor=policy.max_funding_minor)
+    amount = min(command.most_minor, state.balance_minor)
+    if not amount:
+        raise NothingToReturn(pool_id=state.pool_id)
+    before = next_epoch(state, now_ms)
+    state = after(state, before)
+    event = RewardPoolFundingReturned(
+        state.pool_id,
+        command.return_id,
+        amount,
+        state.balance_minor - amount,
+        max(state.spent_minor, state.budget_minor - amount),
+        now_ms,
+    )
+    back = transfer(
+        derive_key("pool-funding-return", state.pool_id, command.return_id),
+        pool_account(state.pool_id),
+        command.target_account,
+        amount,
+        cause=f"pool-funding-return:{command.return_id}",
+        purpose=PURPOSE_RETURN,
+    )
+    return Decision((*before, event), event, transactions=(back,))
+
+
 def _close(policy: RewardPolicy, state: Pool, command: ClosePool, now_ms: int) -> Outcome:
     _require_usable(state)
     source = pool_account(state.pool_id)
@@ -178,6 +210,7 @@ def _is_other(state: Pool, account_code: str) -> bool:
 _DECIDERS: dict[type, Callable[[RewardPolicy, Pool, Any, int], Outcome]] = {
     OpenPool: _open,
     FundPool: _fund,
+    ReturnFunding: _return,
     AddListen: pool_listens.add,
     PreparedClaims: claims.pay,
     ClosePool: _close,

@@ -358,7 +358,9 @@ class RefundView(msgspec.Struct, frozen=True):
 
 
 class PaymentView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A payment as it is. `calls`: what has to be asked of a provider now."""
+    """A payment as it is. `calls`: what has to be asked of a provider now. The higher `version` is
+    the later.
+    """
 
     payment_id: str
     payer_id: str
@@ -382,3 +384,4 @@ class PaymentView(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
     return_url: str = ""
     capture: Capture = Capture.AUTOMATIC
+    version: int = 0

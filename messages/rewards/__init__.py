@@ -51,6 +51,7 @@ from messages.rewards.errors import (
     EpochNotFound,
     EpochNotOpen,
     GapNotOffered,
+    NothingToReturn,
     NotYourRecipient,
     PoolClosed,
     PoolDepleted,
@@ -104,9 +105,11 @@ from messages.rewards.pools import (
     PoolEvent,
     PoolStatus,
     PoolView,
+    ReturnFunding,
     RewardPoolClosed,
     RewardPoolDepleted,
     RewardPoolFunded,
+    RewardPoolFundingReturned,
     RewardPoolOpened,
 )
 from messages.rewards.retired import (
@@ -120,6 +123,7 @@ from messages.rewards.retired import (
 PublicRewardEvent: TypeAlias = (
     RewardPoolOpened
     | RewardPoolFunded
+    | RewardPoolFundingReturned
     | ArtistShareAccrued
     | ProofVerified
     | ProofRejected
@@ -183,6 +187,7 @@ __all__ = [
     "ListenerCommand",
     "ListenerEvent",
     "NotYourRecipient",
+    "NothingToReturn",
     "OpenPool",
     "PaidClaim",
     "PayClaims",
@@ -208,11 +213,13 @@ __all__ = [
     "PublicRewardEvent",
     "RejectedClaim",
     "ReleaseClaims",
+    "ReturnFunding",
     "RewardPaid",
     "RewardPaidOut",
     "RewardPoolClosed",
     "RewardPoolDepleted",
     "RewardPoolFunded",
+    "RewardPoolFundingReturned",
     "RewardPoolOpened",
     "SettleClaims",
     "StepNotOffered",

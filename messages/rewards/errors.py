@@ -29,6 +29,12 @@ class PoolDepleted(Conflict):
     code = "reward-pool-depleted"
 
 
+class NothingToReturn(Conflict):
+    """The pool has nothing left that could be given back."""
+
+    code = "reward-pool-nothing-left"
+
+
 class BadPool(Invalid):
     """A fact about the reward pool is out of range."""
 

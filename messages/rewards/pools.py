@@ -43,6 +43,14 @@ class FundPool(msgspec.Struct, frozen=True, tag=True):
     amount_minor: int
 
 
+class ReturnFunding(msgspec.Struct, frozen=True, tag=True):
+    """Give back what was funded, as far as the pool still has it: at most `most_minor`."""
+
+    return_id: str
+    target_account: str
+    most_minor: int
+
+
 class AddListen(msgspec.Struct, frozen=True, tag=True):
     """An eligible listen: its leaves join the epoch's tree, its artist gets the share at once.
 
@@ -69,7 +77,9 @@ class GetPool(msgspec.Struct, frozen=True, tag=True):
     """Query: the pool as it stands."""
 
 
-PoolCommand: TypeAlias = OpenPool | FundPool | AddListen | PayClaims | ClosePool | GetPool
+PoolCommand: TypeAlias = (
+    OpenPool | FundPool | ReturnFunding | AddListen | PayClaims | ClosePool | GetPool
+)
 
 
 class PoolView(msgspec.Struct, frozen=True, tag=True):
@@ -110,6 +120,17 @@ class RewardPoolFunded(msgspec.Struct, frozen=True, tag=True):
 
     pool_id: str
     funding_id: str
+    amount_minor: int
+    balance_minor: int
+    budget_minor: int
+    at_ms: int
+
+
+class RewardPoolFundingReturned(msgspec.Struct, frozen=True, tag=True):
+    """Public, and the answer: a part of the pool went back to who had funded it."""
+
+    pool_id: str
+    return_id: str
     amount_minor: int
     balance_minor: int
     budget_minor: int
@@ -177,6 +198,7 @@ PoolEvent: TypeAlias = (
     RewardPoolOpened
     | PoolEpochStarted
     | RewardPoolFunded
+    | RewardPoolFundingReturned
     | ListenAdded
     | ArtistShareAccrued
     | ProofVerified
@@ -188,11 +210,12 @@ PoolEvent: TypeAlias = (
     | ListenRewardRefused
 )
 
-PoolAnswer: TypeAlias = PoolView | ListenAdded | ClaimsDecided
+PoolAnswer: TypeAlias = PoolView | ListenAdded | ClaimsDecided | RewardPoolFundingReturned
 PUBLIC_POOL_EVENTS = frozenset(
     {
         RewardPoolOpened,
         RewardPoolFunded,
+        RewardPoolFundingReturned,
         ArtistShareAccrued,
         ProofVerified,
         ProofRejected,

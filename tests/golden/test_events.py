@@ -22,7 +22,8 @@ from messages.market import LockReason, MarketEvent, orders
 from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatus
 from messages.payments.exchange import FundsConverted
 from messages.payments.gateways import NextAction
-from messages.payments.payments import PaymentEvent
+from messages.payments.payments import PaymentEvent, StartPayment
+from messages.purchases.purchases import PurchaseEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users import Role
 from messages.users_accounts import AccountEvent
@@ -40,6 +41,7 @@ UNIONS: dict[str, list[typing.Any]] = {
     "market": [MarketEvent],
     "music": [ArtistEvent],
     "payments": [PaymentEvent],
+    "purchases": [PurchaseEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
     "users": [
         AccountEvent,
@@ -115,6 +117,8 @@ def of_a_message(hint: typing.Any) -> object:
 
 
 TYPED[orders.Entered | None] = sample(orders.Entered)
+TYPED[dict[str, str]] = {"one": "two"}
+TYPED[StartPayment | None] = sample(StartPayment)
 
 
 @pytest.mark.parametrize(("context", "kind"), KINDS, ids=lambda v: getattr(v, "__name__", v))

@@ -20,7 +20,7 @@ from messages.market.issues import SharesBought
 from messages.rewards import RewardPaid, StreakExtended
 from messages.rewards.claims import PaidClaim
 from messages.users import Role
-from storage import outbox
+from storage import outbox, users_activity, users_events, users_follows
 from storage import users as users_storage
 from storage.database import Connection, Pool
 from tests.api_services import NOW_MS, Api, assert_problem, make_services, open_api
@@ -224,9 +224,7 @@ async def test_points_and_follows_of_a_user_at_once_make_no_deadlock(
     assert await api.pool.fetchval("select count(*) from bus.dead_letters") == 0
 
 
-async def test_a_user_who_is_gone_follows_nobody_and_shows_nothing(
-    api: Api, database_url: str, redis_server: str, redis_client: redis_asyncio.Redis
-) -> None:
+async def test_a_user_who_is_gone_follows_nobody_and_shows_nothing(api: Api) -> None:
     ids = {}
     for name in ("mira", "otto"):
         ids[name] = (await api.register(name, key=f"key-{name}-1")).json()["user_id"]
@@ -238,10 +236,10 @@ async def test_a_user_who_is_gone_follows_nobody_and_shows_nothing(
             "/api/v1/users/me/profile", json={"bio": "me"}, headers=api.headers()
         )
     await api.pool.execute("update users.users set status = 'deleted' where username = 'mira'")
-    gone = Event(derive_id("gone"), "users", "UserDeleted", ids["mira"], 9, NOW_MS, (), "{}")
-    await write(api.pool, gone)
-    async with running(database_url, redis_server, counting(), limits=KEEPING):
-        await until(lambda: counted(api.pool))
+    async with api.pool.acquire() as connection, connection.transaction():
+        await users_events.lock(connection, ids["mira"])
+        await users_follows.forget(connection, ids["mira"])
+        await users_activity.forget(connection, ids["mira"])
     shown = (await api.client.get("/api/v1/users/otto")).json()
     assert (shown["followers"], shown["following"], shown["bio"]) == (0, 0, "me")
     left = await api.pool.fetchval(

@@ -23,7 +23,6 @@ from domain.users_people import (
     upgraded,
 )
 from messages.envelope import Event, event_of_fact
-from messages.errors import Invalid
 from messages.listening import ListeningScored, Tier
 from messages.market.issues import SharesBought
 from messages.rewards import RewardPaid, StreakExtended
@@ -37,7 +36,7 @@ from messages.users_people import (
     FollowKind,
     UserFollowed,
 )
-from sagas.user_activity import Deed, day_of, deed_of, departed
+from sagas.user_activity import day_of, deed_of
 
 NOW_MS = 1_790_000_000_000
 
@@ -224,10 +223,3 @@ def test_what_events_say_that_a_user_did() -> None:
         assert (deed.user_id, deed.day) == ("u", day)
         assert (deed.kind, deed.count, deed.amount) == wanted
     assert deed_of(Event("e", "rewards", "PoolDrawn", "p", 1, 1, (), "{}")) is None
-
-
-def test_who_is_gone() -> None:
-    assert departed(Event("e", "users", "UserDeleted", "u", 9, 1, (), "{}")) == "u"
-    assert departed(Event("e", "market", "UserDeleted", "u", 9, 1, (), "{}")) is None
-    assert isinstance(Deed("u", Activity.PLAY, 1), Deed)
-    assert issubclass(BadLink, Invalid)

@@ -1,0 +1,1 @@
+"""A purchase: goods, money and the way between them, step by step."""
