@@ -27,10 +27,14 @@ _KEPT_OF = {
         type
     """,
     "PayPal": """
-        authorizations capture_id captures create_time currency_code custom_id debug_id
-        details dispute_id final_capture gross_amount invoice_id issue net_amount
-        paypal_fee payments purchase_units reference_id seller_receivable_breakdown
-        sender_batch_id sender_item_id status_details update_time value
+        authorization_id authorizations batch_header batch_status capture_id captures
+        create_time currency_code custom_id debug_id details dispute_amount dispute_id
+        dispute_life_cycle_stage dispute_outcome dispute_state event_type final_capture
+        gross_amount intent invoice_id issue net_amount order_id outcome_code payments
+        payout_batch_id payout_item_id paypal_fee paypal_reference_id paypal_reference_id_type
+        purchase_units reference_id related_ids resource_type seller_receivable_breakdown
+        sender_batch_header sender_batch_id sender_item_id status_details transaction_event_code
+        transaction_id transaction_status update_time value
     """,
     "Coinbase": """
         checkout checkoutId checkouts completedAt confirmed_at correlationId created_at createdAt
