@@ -24,9 +24,9 @@ from domain.payments.reconciling import (
     totals,
     wanted,
 )
-from integrations.payment_courier import Asks
 from integrations.payment_gateway import PaymentGateway
 from integrations.payment_recorder import during
+from integrations.provider_calls import Asks
 from integrations.provider_records import ProviderRecords
 from messages.errors import Refusal
 from messages.keys import derive_key

@@ -10,27 +10,40 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
 
 from domain.payments.snapshots import join
-from integrations.payment_courier import Asks, Courier
+from integrations.payment_courier import Courier
 from integrations.payment_recorder import during
+from integrations.provider_calls import Asks
 from messages.envelope import Event
 from messages.errors import Refusal
 from messages.keys import derive_key, is_id
 from messages.payments.exchanges import Occasion
 from messages.payments.gateways import CallDeclined, CallKind, GatewayName, Snapshot
 from messages.payments.payments import PaymentView, RecordSnapshot, Source
-from messages.payments.webhooks import PART, STREAM, WebhookState, WebhookTaken
+from messages.payments.webhooks import PART, STREAM, About, WebhookState, WebhookTaken
 from storage import payments, payments_webhooks
 from storage.database import Connection
 
 _decode = msgspec.json.Decoder(WebhookTaken).decode
 MAX_AT_ONCE = 16
 
+Thing: TypeAlias = tuple[About, GatewayName, str]
+
 log = structlog.get_logger(__name__)
+
+
+class Looks(Protocol):
+    """Looks at what is no charge."""
+
+    async def look(
+        self, gateway: GatewayName, ref: str, told: Sequence[WebhookTaken]
+    ) -> WebhookState:
+        """What became of the webhooks. Raises Transient if a provider or an owner is away."""
 
 
 class PaymentWebhooksHandler:
@@ -45,9 +58,11 @@ class PaymentWebhooksHandler:
         owners: Asks,
         courier: Courier,
         clock_ms: Callable[[], int],
+        others: Mapping[About, Looks] | None = None,
     ) -> None:
         self._owners = owners
         self._courier = courier
+        self._others = others or {}
         self._clock_ms = clock_ms
         self._free = asyncio.Semaphore(MAX_AT_ONCE)
         self._reading = asyncio.Lock()  # a connection does one thing at a time
@@ -55,17 +70,23 @@ class PaymentWebhooksHandler:
     async def handle(self, connection: Connection, events: Sequence[Event]) -> None:
         """Look at each charge once. Raises Transient if a provider or an owner is away."""
         taken = [_decode(one.body) for one in events]
-        charges: dict[tuple[GatewayName, str], list[WebhookTaken]] = {}
+        things: dict[Thing, list[WebhookTaken]] = {}
         for one in taken:
-            charges.setdefault((one.gateway, one.ref), []).append(one)
+            things.setdefault((one.about, one.gateway, one.ref), []).append(one)
+        charges = {key[1:]: told for key, told in things.items() if key[0] is About.CHARGE}
         found = await self._find(connection, charges)
         outcomes = await asyncio.gather(
-            *(self._look(connection, key, found[key], told) for key, told in charges.items()),
+            *(
+                self._look(connection, key[1:], found[key[1:]], told)
+                if key[0] is About.CHARGE
+                else self._look_elsewhere(key, told)
+                for key, told in things.items()
+            ),
             return_exceptions=True,
         )
         handled = [
             (one.gateway, one.event_id, outcome)
-            for told, outcome in zip(charges.values(), outcomes, strict=True)
+            for told, outcome in zip(things.values(), outcomes, strict=True)
             if isinstance(outcome, WebhookState)
             for one in told
         ]
@@ -84,6 +105,14 @@ class PaymentWebhooksHandler:
             named = next((one.payment_id for one in told if is_id(one.payment_id)), None)
             found[key] = await payments.find_charge(connection, *key) or named
         return found
+
+    async def _look_elsewhere(self, thing: Thing, told: Sequence[WebhookTaken]) -> WebhookState:
+        about, gateway, ref = thing
+        looks = self._others.get(about)
+        if looks is None or not ref:
+            return WebhookState.UNRELATED
+        async with self._free:
+            return await looks.look(gateway, ref, told)
 
     async def _look(
         self,

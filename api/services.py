@@ -16,6 +16,8 @@ from api.payment_risk_metrics import PaymentRiskMetrics
 from api.rate_limits import Limiter
 from api.recent_keys import RecentKeys
 from api.webhook_inbox import WebhookInbox
+from domain.payouts.policy import POLICY as PAYOUT_POLICY
+from domain.payouts.policy import PayoutPolicy
 from domain.policy import RewardPolicy
 from integrations.audio import AudioInspector
 from integrations.oidc import IdentityProvider
@@ -23,6 +25,7 @@ from integrations.passkeys import RelyingParty
 from integrations.passwords import Passwords
 from integrations.payment_courier import Courier
 from integrations.payment_instruments import InstrumentReader
+from integrations.payout_accounts import PayoutAccounts
 from integrations.purchase_courier import PurchaseCourier
 from integrations.refresh_tokens import RefreshTokens
 from integrations.risk_scorer import RiskScorer
@@ -30,6 +33,7 @@ from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
 from messages.keys import derive_key
+from messages.payments.payout_orders import PayoutProvider
 from messages.users_external import Provider, ProviderNotConfigured
 from storage.objects import ObjectStore
 from storage.throttle import Attempts, LocalAttempts
@@ -134,6 +138,7 @@ class Services:
     limiter: of how often one may ask; without one, there is no limit.  attempts: at secrets.
     scorer: an outside word on how risky a payment is; without one there is none.
     instruments: who knows the same card again; without it, its name is all there is.
+    payout_accounts: with providers that open one for a user.  payout_providers: who pays out here.
     scrapers: by process name, each returning the Prometheus text of another process.
     """
 
@@ -158,6 +163,9 @@ class Services:
     scorer: RiskScorer | None = None
     instruments: InstrumentReader | None = None
     risk_metrics: PaymentRiskMetrics = field(default_factory=PaymentRiskMetrics)
+    payout_accounts: Mapping[PayoutProvider, PayoutAccounts] = field(default_factory=dict)
+    payout_providers: frozenset[PayoutProvider] = frozenset()
+    payout_policy: PayoutPolicy = PAYOUT_POLICY
     recent_keys: RecentKeys = field(default_factory=RecentKeys)
     limiter: Limiter | None = None
     attempts: Attempts = field(default_factory=_attempts_here)

@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     # The reference rates of the European Central Bank, its daily XML file; else `run` starts a
     # stand-in: https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml
     exchange_rates_url: str = ""
+    # Of the endpoint for what connected accounts tell, if that is another one.
+    stripe_connect_webhook_secret: str = Field("", repr=False)
     # Whom to ask how risky a payment is, if anybody: a URL that answers a signed POST.
     risk_scorer_url: str = Field("", repr=False)
     risk_scorer_secret: str = Field("", repr=False)

@@ -16,6 +16,7 @@ from actors.drops import DropsKind
 from actors.listening import ListeningKind
 from actors.market import MarketKind
 from actors.payments import PaymentsKind
+from actors.payouts import PayoutsKind
 from actors.purchases import PurchasesKind
 from actors.rewards import ListenersKind, PayeesKind, PoolsKind
 from actors.runtime.kind import EntityKind
@@ -46,7 +47,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "listening": ("listening",),
     "rewards": ("pools", "listeners", "payees"),
     "market": ("market",),
-    "payments": ("payments", "drops", "ventures", "purchases"),
+    "payments": ("payments", "payouts", "drops", "ventures", "purchases"),
 }
 
 AnyKind = EntityKind[Any, Any, Any]
@@ -91,6 +92,7 @@ def entity_kinds(settings: Settings, verifier: Verifier | None = None) -> dict[s
         PurchasesKind(),
         DropsKind(drop_policy(settings.platform_phase)),
         VenturesKind(venture_policy(settings.platform_phase)),
+        PayoutsKind(),
     )
     return {kind.name: kind for kind in kinds}
 

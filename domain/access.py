@@ -41,6 +41,9 @@ class Permission(StrEnum):
     PAY = "payments:pay"
     READ_PAYMENTS = "payments:read-own"
     REVIEW_PAYMENTS = "payments:review"
+    PAY_OUT = "payouts:request"
+    READ_PAYOUTS = "payouts:read-own"
+    REVIEW_PAYOUTS = "payouts:review"
     MANAGE_RISK = "payments:manage-risk"
     MODERATE = "platform:moderate"
     OPERATE = "platform:operate"
@@ -63,6 +66,8 @@ _USER = frozenset(
         Permission.READ_BALANCES,
         Permission.PAY,
         Permission.READ_PAYMENTS,
+        Permission.PAY_OUT,
+        Permission.READ_PAYOUTS,
     }
 )
 _ARTIST = _USER | {

@@ -8,35 +8,22 @@ the bus's worker carries it again, under the same key: a provider does it once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-import structlog
 
 from integrations.payment_gateway import Order, PaymentGateway, Return
 from integrations.payment_recorder import during
+from integrations.provider_calls import Asks, outcome
 from messages.keys import derive_key
 from messages.payments.exchanges import Occasion
 from messages.payments.gateways import (
     Call,
-    CallDeclined,
     CallKind,
     CallNotSent,
-    CallOutcomeUnknown,
     GatewayName,
     Snapshot,
 )
 from messages.payments.payments import PaymentView, RecordAnswer, RecordFailure, Source
 
 MAX_CALLS = 4  # in a row: create, capture, and a spare for each
-
-log = structlog.get_logger(__name__)
-
-
-class Asks(Protocol):
-    """A handle of the actor runtime."""
-
-    async def ask(self, entity_id: str, command: Any, *, key: bytes) -> Any:
-        """The owner's answer. Raises messages.errors.*"""
 
 
 class Courier:
@@ -62,25 +49,12 @@ class Courier:
     async def perform(self, payment: PaymentView, call: Call) -> PaymentView:
         """Perform one call, and tell the payment's owner what came of it."""
         with during(_occasion(payment, call)):
-            recorded = await self._attempt(payment, call)
-        name = recorded.snapshot if isinstance(recorded, RecordAnswer) else recorded
-        key = derive_key("payment-call", call.call_id, call.tries, repr(name))
+            found = await outcome(call.call_id, self._send(payment, call))
+        recorded = found if isinstance(found, RecordFailure) else RecordAnswer(call.call_id, found)
+        key = derive_key("payment-call", call.call_id, call.tries, repr(found))
         answer = await self._payments.ask(payment.payment_id, recorded, key=key)
         assert isinstance(answer, PaymentView)
         return answer
-
-    async def _attempt(self, payment: PaymentView, call: Call) -> RecordAnswer | RecordFailure:
-        try:
-            return RecordAnswer(call.call_id, await self._send(payment, call))
-        except CallDeclined as error:
-            return RecordFailure(call.call_id, True, True, _code(error))
-        except CallNotSent as error:
-            return RecordFailure(call.call_id, False, True, _code(error))
-        except CallOutcomeUnknown as error:
-            return RecordFailure(call.call_id, False, False, _code(error))
-        except Exception as error:
-            log.exception("payment call failed", call_id=call.call_id, kind=call.kind.value)
-            return RecordFailure(call.call_id, False, False, type(error).__name__)
 
     async def _send(self, payment: PaymentView, call: Call) -> Snapshot:
         gateway = self.gateways.get(call.gateway)
@@ -125,7 +99,3 @@ def _order(payment: PaymentView) -> Order:
         source=payment.source,
         return_url=payment.return_url,
     )
-
-
-def _code(error: CallDeclined | CallNotSent | CallOutcomeUnknown) -> str:
-    return str(error.params.get("reason", "")) or error.code

@@ -21,9 +21,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from integrations.payment_gateway_paypal_certificates import Certificates, CertificateWrong
 from integrations.paypal_client import Json, PayPalAccount, moment_ms
 from messages.keys import is_id
-from messages.payments.webhooks import PART, WebhookEvent, WebhookMalformed, WebhookSignatureWrong
+from messages.payments.webhooks import (
+    PART,
+    About,
+    WebhookEvent,
+    WebhookMalformed,
+    WebhookSignatureWrong,
+)
 
 ALGORITHM = "sha256withrsa"
+PAYOUT_ITEM = "payouts_item"
 AHEAD_MS = 300_000
 # PayPal tries for three days. The inbox knows each event by its id, so an old one does no harm.
 BEHIND_MS = 3 * 86_400_000 + AHEAD_MS
@@ -63,7 +70,9 @@ def read_event(body: bytes) -> WebhookEvent:
     try:
         event = json.loads(body)
         resource = event["resource"]
-        ref = _ref(str(event.get("resource_type", "")), resource)
+        kind = str(event.get("resource_type", ""))
+        is_payout = kind == PAYOUT_ITEM
+        ref = str(resource["payout_batch_id"]) if is_payout else _ref(kind, resource)
         ids = [one.partition("/")[0] for one in _our_ids(resource)]
         return WebhookEvent(
             event_id=str(event["id"]),
@@ -71,6 +80,7 @@ def read_event(body: bytes) -> WebhookEvent:
             at_ms=moment_ms(event["create_time"]),
             ref=ref,
             payment_id=next((one for one in ids if is_id(one)), ""),
+            about=About.PAYOUT if is_payout else About.CHARGE,
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise WebhookMalformed from None
@@ -101,7 +111,8 @@ def _our_ids(resource: Json) -> Iterator[str]:
     """Wherever PayPal repeats what we named a payment."""
     units = resource.get("purchase_units") or []
     disputed = resource.get("disputed_transactions") or []
-    for one in (resource, *units, *disputed):
-        for name in ("custom_id", "custom", "invoice_id", "invoice_number"):
+    item = resource.get("payout_item") or {}
+    for one in (resource, item, *units, *disputed):
+        for name in ("sender_item_id", "custom_id", "custom", "invoice_id", "invoice_number"):
             if one.get(name):
                 yield str(one[name])

@@ -19,12 +19,16 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class StripeSettings:
-    """An account. `url`: of a stand-in; empty for Stripe itself."""
+    """An account. `url`: of a stand-in; empty for Stripe itself.
+
+    connect_secret: of the endpoint for events of connected accounts, if that is another one.
+    """
 
     secret_key: str
     webhook_secret: str
     url: str = ""
     timeout_s: float = TIMEOUT_S
+    connect_secret: str = ""
 
 
 class StripeHttp(stripe.HTTPXClient):

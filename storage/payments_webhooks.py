@@ -97,6 +97,7 @@ def _told(one: Arrived) -> Event:
         event.payment_id,
         one.at_ms,
         event.snapshot,
+        event.about,
     )
     return event_of_fact(
         fact,

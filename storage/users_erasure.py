@@ -43,6 +43,7 @@ KEPT: Mapping[str, str] = {
     "rewards.streaks": "figures",
     "payments.payments": "bookkeeping, kept as the law demands",
     "payments.conversions": "bookkeeping",
+    "payments.payouts": "bookkeeping, kept as the law demands; without where the money went",
     "payments.risk_observations": "figures that a decision about a payment was made by",
     "payments.risk_links": "digests only: who was denied does not begin anew with a new account",
     "purchases.purchases": "bookkeeping, kept as the law demands",
@@ -62,6 +63,8 @@ select
     (select count(*) from payments.payments
      where payer_id = $1
        and status in ('pending', 'requires_action', 'processing', 'on_hold', 'disputed')
+    ) + (select count(*) from payments.payouts
+     where user_id = $1 and status in ('requested', 'on_hold', 'sending')
     ) as payments,
     (select count(*) from market.issues
      where artist_user_id = $1 and status <> 'terminated' and not voided) as issues,
@@ -99,6 +102,7 @@ where user_id = $1"""
 DISOWN_NAMES = "update users.retired_usernames set user_id = null where user_id = $1"
 FORGET: tuple[str, ...] = (
     "delete from users.identities where user_id = $1",
+    "delete from payments.payout_methods where user_id = $1",
     "delete from users.mail_tokens where user_id = $1",
     "delete from users.registrations where user_id = $1",
     "delete from mail.outgoing where user_id = $1",

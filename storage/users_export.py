@@ -157,6 +157,13 @@ PARTS: Mapping[str, str] = {
             fee_minor::text as fee_minor, target_currency, target_minor::text as target_minor,
             at_ms
         from payments.conversions where user_id = $1 order by at_ms, conversion_id""",
+    "payouts": """
+        select payout_id, method_id, provider, status, amount_minor::text as amount_minor,
+            charged_minor::text as charged_minor, currency, failure, created_at_ms, changed_at_ms
+        from payments.payouts where user_id = $1 order by created_at_ms, payout_id""",
+    "payout_methods": """
+        select method_id, provider, label, state, is_default, added_at_ms
+        from payments.payout_methods where user_id = $1 order by added_at_ms, method_id""",
     "reports": """
         select report_id, reason, text, at_ms from moderation.reports where reporter_id = $1
         order by at_ms, report_id""",

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from actors.exchange_rates import RateKeeper, record_worth
 from actors.payment_calls import PaymentCallsHandler
 from actors.payment_webhooks import PaymentWebhooksHandler
+from actors.payout_calls import PayoutCallsHandler
 from actors.purchases_worker import PurchasesHandler
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
@@ -21,6 +22,7 @@ from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
 from deployments.composition.payment_books import open_reconciler
 from deployments.composition.payments import open_courier, open_recorder
+from deployments.composition.payouts import open_payout_courier, payout_looks
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
 from deployments.topology import STREAMS
@@ -61,6 +63,9 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
     payments = handles["payments"]
     recorder = open_recorder(settings, pool)
     courier = open_courier(settings, payments, recorder)
+    payouts = handles["payouts"]
+    payout_courier = open_payout_courier(settings, payouts, recorder, pool)
+    looks = payout_looks(settings, payouts, payout_courier, recorder, pool)
     worker = Worker(
         name,
         store,
@@ -69,7 +74,8 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
             RewardListenHandler(handles),
             UserActivityHandler(now_ms),
             PaymentCallsHandler(payments, courier),
-            PaymentWebhooksHandler(payments, courier, now_ms),
+            PaymentWebhooksHandler(payments, courier, now_ms, looks),
+            PayoutCallsHandler(payouts, payout_courier, now_ms),
             PurchasesHandler(PurchaseCourier(handles, courier)),
         ],
         STREAMS,

@@ -34,6 +34,7 @@ from deployments.composition.payments import (
     open_recorder,
     open_scorer,
 )
+from deployments.composition.payouts import open_payout_accounts, payout_providers
 from deployments.ray_processes import RayProcesses
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -112,6 +113,8 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         handles=handles,
         courier=open_courier(settings, handles["payments"], recorder),
         inbox=WebhookInbox(pool),
+        payout_accounts=open_payout_accounts(settings, recorder),
+        payout_providers=payout_providers(settings),
         scorer=open_scorer(settings),
         instruments=open_instruments(settings, recorder),
         risk_metrics=risk_metrics,

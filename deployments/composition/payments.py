@@ -80,7 +80,10 @@ def stripe_account(settings: Settings) -> StripeSettings:
     from integrations.stripe_client import StripeSettings
 
     return StripeSettings(
-        settings.stripe_secret_key, settings.stripe_webhook_secret, settings.stripe_url
+        settings.stripe_secret_key,
+        settings.stripe_webhook_secret,
+        settings.stripe_url,
+        connect_secret=settings.stripe_connect_webhook_secret,
     )
 
 

@@ -32,3 +32,13 @@ def receivable(payment_id: str, currency: str) -> str:
 def orphaned(payment_id: str, currency: str) -> str:
     """What a provider took for an attempt that had been given up, until it is given back."""
     return account(_OUTSIDE, payment_id, "orphaned", currency)
+
+
+def paying_out(user_id: str, currency: str) -> str:
+    """What is on its way from a user's balance to their account elsewhere."""
+    return account("user", user_id, "paying-out", currency)
+
+
+def fees(gateway: GatewayName, currency: str) -> str:
+    """What a provider kept for paying out beyond what users were charged for it: minus it."""
+    return account(_OUTSIDE, gateway.value, "fees", currency)

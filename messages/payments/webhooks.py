@@ -22,13 +22,21 @@ class WebhookState(StrEnum):
     UNRELATED = "unrelated"
 
 
+class About(StrEnum):
+    """What kind of thing `ref` is."""
+
+    CHARGE = "charge"
+    PAYOUT = "payout"
+    ACCOUNT = "account"
+
+
 class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event of a provider whose signature was good.
 
-    ref: the charge that it is about (or `part:` and a part of it), empty if it is about none.
-    payment_id: ours, if it says so.  at_ms: when it was made, by the provider's clock.
-    snapshot: what the event itself says of the charge, only where nobody can be asked any more: its
-    word is the last one then.
+    ref: what it is about (or `part:` and a part of it), empty if it is nothing of ours.  about:
+    what kind of thing that is.  payment_id: our id of it (a payment's or a payout's), if it says
+    so.  at_ms: when it was made, by the provider's clock.  snapshot: what the event itself says of
+    the charge, only where nobody can be asked any more: its word is the last one then.
     """
 
     event_id: str
@@ -37,6 +45,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     ref: str = ""
     payment_id: str = ""
     snapshot: Snapshot | None = None
+    about: About = About.CHARGE
 
 
 class WebhookTaken(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -49,6 +58,7 @@ class WebhookTaken(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     payment_id: str
     at_ms: int
     snapshot: Snapshot | None = None
+    about: About = About.CHARGE
 
 
 class WebhookSignatureWrong(Unauthenticated):

@@ -5,7 +5,8 @@
     {"on": "capture", "do": "delay", "ms": 3000}          answers late
     {"on": "webhook", "do": "duplicate" | "drop" | "wrong-signature" | "delay" | "reorder"}
 
-`on`: an operation (card, create, confirm, capture, cancel, refund, fetch, list), `webhook`, `any`.
+`on` is an operation (card, create, confirm, capture, cancel, refund, fetch, list, account,
+account-link, transfer, reversal), `webhook` or `any`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from simulators.payments.faults import Faults
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
 from simulators.payments.stripe_balance import Balance, listed
 from simulators.payments.stripe_cards import payment_method
+from simulators.payments.stripe_connect import Connect
 from simulators.payments.webhooks import Sender
 
 SECRET_KEY = "sk_test_simulator"  # noqa: S105 - the stand-in's own
@@ -66,21 +67,25 @@ class StripeSimulator:
         self.balance = Balance(lambda: self.now())  # noqa: PLW0108 - a test may set the clock
         self.now = now
         self._numbers = itertools.count(1)
-        self._webhook_url, self._url = webhook_url, url
+        self._webhook_url, self.url = webhook_url, url
         self.sender: Sender | None = None
+        self.connect = Connect(self)
 
     def app(self) -> Starlette:
         """The HTTP interface."""
         return Starlette(
             routes=[
-                Route("/v1/payment_intents", self._post("create", self._create), methods=["POST"]),
+                Route("/v1/payment_intents", self.change("create", self._create), methods=["POST"]),
                 Route("/v1/payment_intents", self._list(self._intents)),
                 Route("/v1/balance_transactions", self._list(self.balance.page)),
-                Route("/v1/payment_intents/{id}", self._fetch),
+                Route(
+                    "/v1/payment_intents/{id}",
+                    self.look(lambda request: self._shown(self._intent(request))),
+                ),
                 *(
                     Route(
                         f"/v1/payment_intents/{{id}}/{name}",
-                        self._post(name, handler),
+                        self.change(name, handler),
                         methods=["POST"],
                     )
                     for name, handler in (
@@ -90,8 +95,9 @@ class StripeSimulator:
                     )
                 ),
                 Route("/v1/payment_methods/{id}", self._card),
-                Route("/v1/refunds", self._post("refund", self._refund), methods=["POST"]),
+                Route("/v1/refunds", self.change("refund", self._refund), methods=["POST"]),
                 Route("/3ds/{id}", self._authenticate, methods=["GET", "POST"]),
+                *self.connect.routes(),
                 Route("/_simulator/faults", self._set_faults, methods=["POST"]),
                 Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
             ],
@@ -106,7 +112,7 @@ class StripeSimulator:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def _post(self, operation: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def change(self, operation: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """A request that changes something: authenticated, once a key, with the plan's faults."""
 
         async def route(request: Request) -> Response:
@@ -134,13 +140,26 @@ class StripeSimulator:
 
         return route
 
-    async def _fetch(self, request: Request) -> Response:
-        if await self.faults.before("fetch"):
-            return _refused(StripeError(500, "api_error", "simulated"))
-        try:
-            return JSONResponse(self._shown(self._intent(request)))
-        except StripeError as error:
-            return _refused(error)
+    def look(self, handler: Callable[[Request], Json]) -> Callable[[Request], Awaitable[Response]]:
+        """A request that changes nothing, with the plan's faults."""
+
+        async def route(request: Request) -> Response:
+            if await self.faults.before("fetch"):
+                return _refused(StripeError(500, "api_error", "simulated"))
+            try:
+                return JSONResponse(handler(request))
+            except StripeError as error:
+                return _refused(error)
+
+        return route
+
+    def error(self, status: int, kind: str, code: str) -> StripeError:
+        """What Stripe answers instead."""
+        return StripeError(status, kind, code)
+
+    def next_number(self) -> int:
+        """Numbers of things."""
+        return next(self._numbers)
 
     def _list(
         self, page: Callable[[Sequence[tuple[str, str]]], Json]
@@ -231,7 +250,7 @@ class StripeSimulator:
         if not method:
             return
         if method in {"pm_card_authenticationRequired", "pm_card_threeDSecure2Required"}:
-            url = f"{self._url}/3ds/{intent['id']}"
+            url = f"{self.url}/3ds/{intent['id']}"
             redirect = {"url": url, "return_url": intent["return_url"]}
             intent["next_action"] = {"type": "redirect_to_url", "redirect_to_url": redirect}
             self._move(intent, "requires_action")

@@ -23,6 +23,8 @@ from messages.moderation import AppealDecision, ModerationEvent, SuspensionStatu
 from messages.payments.exchange import FundsConverted
 from messages.payments.gateways import NextAction
 from messages.payments.payments import PaymentEvent, StartPayment
+from messages.payments.payout_methods import PayoutMethodEvent
+from messages.payments.payouts import PayoutEvent
 from messages.purchases.purchases import PurchaseEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users import Role
@@ -40,7 +42,7 @@ UNIONS: dict[str, list[typing.Any]] = {
     "listening": [ListeningEvent],
     "market": [MarketEvent],
     "music": [ArtistEvent],
-    "payments": [PaymentEvent],
+    "payments": [PaymentEvent, PayoutEvent],
     "purchases": [PurchaseEvent],
     "rewards": [PoolEvent, ListenerEvent, PayeeEvent],
     "users": [
@@ -49,6 +51,7 @@ UNIONS: dict[str, list[typing.Any]] = {
         FactorEvent,
         FundsConverted,
         ModerationEvent,
+        PayoutMethodEvent,
         PeopleEvent,
         SessionEvent,
         WalletEvent,

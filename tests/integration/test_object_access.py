@@ -47,6 +47,7 @@ ISSUES = "test_market_issues_api.py::test_who_may_say_how_a_sale_goes"
 PAYMENTS = "test_payments.py::test_other_peoples_payments_are_not_to_be_found"
 DROPS = "test_drops_api.py::test_who_may_say_how_a_drop_goes"
 VENTURES = "test_ventures_api.py::test_who_may_say_how_a_round_goes"
+PAYOUTS = "test_payouts.py::test_other_peoples_payouts_and_methods_are_not_to_be_found"
 KEYS = "test_api_keys.py::test_the_keys_of_others_are_not_to_be_found"
 ARTISTS = "test_artists.py::test_an_owner_edits_the_profile_and_nobody_else"
 HERE = "test_object_access.py::test_what_is_anothers_is_not_there"
@@ -87,6 +88,12 @@ OWN = {
     "POST /api/v1/payments/{payment_id}/cancellation": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/captures": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/refunds": PAYMENTS,
+    "GET /api/v1/payouts/{payout_id}": PAYOUTS,
+    "POST /api/v1/payouts/{payout_id}/cancellation": PAYOUTS,
+    "POST /api/v1/users/me/payout-methods/{method_id}/onboarding": PAYOUTS,
+    "POST /api/v1/users/me/payout-methods/{method_id}/refresh": PAYOUTS,
+    "PUT /api/v1/users/me/payout-methods/{method_id}/default": PAYOUTS,
+    "DELETE /api/v1/users/me/payout-methods/{method_id}": PAYOUTS,
 }
 _PASSKEY = """
 insert into users.passkeys

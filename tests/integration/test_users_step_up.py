@@ -95,9 +95,9 @@ async def test_what_was_not_looked_at_is_no_guess(api: Api) -> None:
     assert (await step_up(api, method="pwd", password=PASSWORD)).status_code == 200
 
 
-# What comes with a later issue, what is no action of its own, and what asks within its route
-# because that wants another permission (tests/integration/test_users_admin.py).
-WITHOUT_ROUTE = {Sensitive.PAY_OUT, Sensitive.OTHER, Sensitive.CHANGE_ROLE}
+# What is no action of its own, and what asks within its route because that wants another permission
+# (tests/integration/test_users_admin.py).
+WITHOUT_ROUTE = {Sensitive.OTHER, Sensitive.CHANGE_ROLE}
 
 
 def test_every_sensitive_action_has_a_route_that_wants_a_recent_proof() -> None:

@@ -1,0 +1,1 @@
+"""Payouts: from a user's balance to their account elsewhere, once."""
