@@ -42,12 +42,20 @@ from messages.payments.payments import (
     StartPayment,
     Verdict,
 )
-from messages.payments.reconciliations import DifferenceKind, DifferenceState, Run, RunState
+from messages.payments.reconciliations import (
+    Difference,
+    DifferenceKind,
+    DifferenceState,
+    Run,
+    RunState,
+)
+from messages.payments.records import EntryKind
 from simulators.payments.stripe import SECRET_KEY, WEBHOOK_SECRET, StripeSimulator
 from storage import ledger, placement
 from storage import payments_differences as differences
 from storage import payments_reconciliations as storage
 from storage.database import Pool
+from storage.rows import OLDEST
 from tests.contracts.payment_rigs import free_port
 from tests.integration.payments_support import clock
 
@@ -280,6 +288,28 @@ async def test_the_operators_command(world: World, database_url: str, tmp_path: 
     assert "ours 143000 USD, theirs 143900 USD" in told  # the day's own had healed the rest
     assert "unknown-charge capture" in told
     assert told.endswith("Differences: 1.\n")
+
+
+async def test_what_comes_again_is_open_again_unless_it_was_explained(world: World) -> None:
+    runs = [await world.ask(name) for name in ("first", "second", "third")]
+    found = Difference(DifferenceKind.MISSING_HERE, EntryKind.CAPTURE, "pi_1", "txn_1", "", 1)
+    states = []
+    async with world.pool.acquire() as connection, connection.transaction():
+        for run, still in ((runs[0], []), (runs[1], [found])):
+            await differences.keep(connection, run, [found], 1)
+            await differences.close_gone(connection, run, ["pi_1"], still, 2)
+            kept = await differences.of_run(connection, run.run_id, OLDEST, 9)
+            states.append(kept[0].state)
+        await differences.explain(connection, kept[0].difference_id, "ana", "a test", 3)
+        await differences.keep(connection, runs[2], [found], 4)
+        assert await differences.of_run(connection, runs[2].run_id, OLDEST, 9) == []
+        moves = await connection.fetch(
+            "select state, by from payments.difference_moves order by move_id"
+        )
+    assert states == [DifferenceState.HEALED, DifferenceState.OPEN]
+    assert [tuple(move) for move in moves] == [
+        ("healed", "platform"), ("open", "platform"), ("explained", "ana"),
+    ]  # fmt: skip
 
 
 class DeathError(BaseException):
