@@ -56,15 +56,15 @@ class PayoutCourier:
     async def find(self, payout: PayoutView, ref: str) -> PayoutSnapshot:
         """A payout as its provider has it. Raises what the port says."""
         order = await self._order(payout)
+        if not ref:
+            _check_destination(order)
         return await self._gateway(payout).find(order, ref)
 
     async def _send(self, payout: PayoutView, call: PayoutCall) -> PayoutSnapshot:
         if call.kind is PayoutCallKind.FIND:
             return await self.find(payout, call.ref)
         order = await self._order(payout)
-        if not order.destination:
-            # Only where it went before anything was sent: a method in use is not removed.
-            raise CallDeclined(reason=DESTINATION_GONE)
+        _check_destination(order)
         return await self._gateway(payout).pay(order, call.key)
 
     def _gateway(self, payout: PayoutView) -> PayoutGateway:
@@ -81,6 +81,14 @@ class PayoutCourier:
             destination=await self._destination(payout.method_id),
             description="VibeStream payout",
         )
+
+
+def _check_destination(order: PayoutOrder) -> None:
+    """Raise CallDeclined if the payout method is gone. It went before anything was sent, then: a
+    method in use is not removed.
+    """
+    if not order.destination:
+        raise CallDeclined(reason=DESTINATION_GONE)
 
 
 def _occasion(payout: PayoutView, call: PayoutCall) -> Occasion:
