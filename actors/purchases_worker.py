@@ -11,10 +11,7 @@ from integrations.purchase_courier import PurchaseCourier
 from messages.envelope import Event
 from messages.errors import Refusal
 from messages.keys import derive_key
-from messages.payments.accounts import STREAM as PAYMENTS
-from messages.payments.payments import PaymentChanged
-from messages.ventures.accounts import STREAM as VENTURES
-from messages.ventures.ventures import InvestmentReturned
+from messages.purchases.errors import PurchaseNotFound
 from sagas import purchases as saga
 from sagas.purchases import Told
 from storage.database import Connection
@@ -32,10 +29,7 @@ class PurchasesHandler:
 
     group = saga.NAME
     streams = saga.STREAMS
-    sifted = {  # noqa: RUF012 - the bus reads it, nobody writes it
-        PAYMENTS: (PaymentChanged.__name__,),
-        VENTURES: (InvestmentReturned.__name__,),
-    }
+    sifted = saga.SIFTED
     transactional = False
 
     def __init__(self, courier: PurchaseCourier) -> None:
@@ -61,6 +55,8 @@ class PurchasesHandler:
             for told in queue:
                 try:
                     await self._one(told)
+                except PurchaseNotFound:
+                    continue  # bought without a purchase
                 except Refusal as refusal:
                     log.info("purchase not told", id=told.purchase_id, code=refusal.code)
 

@@ -24,15 +24,18 @@ import msgspec
 
 from domain.purchases.policy import POLICY
 from domain.purchases.state import refund_id_of
+from messages.drops.accounts import STREAM as DROPS
 from messages.drops.drops import (
     PurchaseReserved,
     ReleaseReservation,
     ReserveTokens,
     ReturnTokens,
+    TokensPurchased,
 )
 from messages.envelope import Event
 from messages.keys import derive_id, derive_key
-from messages.market import BuyShares
+from messages.market import BuyShares, SharesBought
+from messages.market.accounts import STREAM as MARKET
 from messages.payments.accounts import STREAM as PAYMENTS
 from messages.payments.payments import (
     CancelPayment,
@@ -55,12 +58,34 @@ from messages.purchases.purchases import (
     StepOverdue,
     WantedStep,
 )
-from messages.rewards import CURRENCY, FundPool, ReturnFunding, RewardPoolFundingReturned
+from messages.rewards import (
+    CURRENCY,
+    FundPool,
+    ReturnFunding,
+    RewardPoolFunded,
+    RewardPoolFundingReturned,
+)
+from messages.rewards import STREAM as REWARDS
 from messages.ventures.accounts import STREAM as VENTURES
-from messages.ventures.ventures import Invest, InvestmentReturned, WithdrawInvestment
+from messages.ventures.ventures import (
+    Invest,
+    InvestmentMade,
+    InvestmentReturned,
+    WithdrawInvestment,
+)
 
 NAME = "purchases"
-STREAMS = (STREAM, PAYMENTS, VENTURES)
+FIRST = 0  # the round that everything is delivered in
+# Which events of whom concern purchases.
+SIFTED = {
+    STREAM: (StepOverdue.__name__,),
+    PAYMENTS: (PaymentChanged.__name__,),
+    VENTURES: (InvestmentReturned.__name__, InvestmentMade.__name__),
+    MARKET: (SharesBought.__name__,),
+    DROPS: (TokensPurchased.__name__,),
+    REWARDS: (RewardPoolFunded.__name__,),
+}
+STREAMS = tuple(SIFTED)
 PLATFORM = "platform"
 UNDONE = "purchase-undone"
 ROUND_FAILED = "venture-not-funded"
@@ -96,12 +121,9 @@ def payment_id_of(purchase_id: str) -> str:
 def asked(view: PurchaseView, wanted: WantedStep) -> StepCommand:
     """Whom a step asks, and for what."""
     kind, entity_id, command = _STEPS[wanted.step](view, wanted)
-    parts: tuple[str | int, ...] = (
-        "purchase-step",
-        view.purchase_id,
-        wanted.step.value,
-        wanted.round,
-    )
+    # Goods go back once, however often that is asked for.
+    number = FIRST if wanted.step is Step.GIVE_BACK else wanted.round
+    parts: tuple[str | int, ...] = ("purchase-step", view.purchase_id, wanted.step.value, number)
     if wanted.step is Step.LOOK:
         parts = (*parts, view.payment.version if view.payment else 0, wanted.tries)
     return StepCommand(kind, entity_id, command, derive_key(*parts))
@@ -153,6 +175,20 @@ def _investment_returned(event: Event) -> Told:
     return Told(fact.investment_id, event.event_id, RecordGoodsBack(ROUND_FAILED))
 
 
+def _delivered(fact: type[msgspec.Struct], named: str) -> Callable[[Event], Told]:
+    """The owner's own word that it delivered: whoever asked may have died before they told.
+
+    What was bought without a purchase has an id of its own, and no purchase to tell.
+    """
+    decode = msgspec.json.Decoder(fact).decode
+
+    def reaction(event: Event) -> Told:
+        delivered = RecordDone(Step.TAKE, FIRST)
+        return Told(getattr(decode(event.body), named), event.event_id, delivered)
+
+    return reaction
+
+
 def _step_overdue(event: Event) -> Told:
     fact = _overdue(event.body)
     return Told(fact.purchase_id, event.event_id, overdue=fact)
@@ -162,6 +198,10 @@ _REACTIONS: dict[tuple[str, str], Callable[[Event], Told | None]] = {
     (PAYMENTS, PaymentChanged.__name__): _payment_changed,
     (VENTURES, InvestmentReturned.__name__): _investment_returned,
     (STREAM, StepOverdue.__name__): _step_overdue,
+    (MARKET, SharesBought.__name__): _delivered(SharesBought, "purchase_id"),
+    (DROPS, TokensPurchased.__name__): _delivered(TokensPurchased, "reservation_id"),
+    (VENTURES, InvestmentMade.__name__): _delivered(InvestmentMade, "investment_id"),
+    (REWARDS, RewardPoolFunded.__name__): _delivered(RewardPoolFunded, "funding_id"),
 }
 
 # --- steps ---------------------------------------------------------------------------------------
@@ -211,7 +251,7 @@ def _release(view: PurchaseView, _wanted: WantedStep) -> _Asks:
     return "drops", view.asked.subject_id, ReleaseReservation(view.purchase_id, view.ending)
 
 
-def _give_back(view: PurchaseView, wanted: WantedStep) -> _Asks:
+def _give_back(view: PurchaseView, _wanted: WantedStep) -> _Asks:
     order, reason = view.asked, UNDONE
     match order.purpose:
         case Purpose.NFT_PURCHASE:
@@ -220,7 +260,7 @@ def _give_back(view: PurchaseView, wanted: WantedStep) -> _Asks:
             withdrawn = WithdrawInvestment(view.purchase_id, reason, order.buyer_id)
             return "ventures", order.subject_id, withdrawn
         case Purpose.SPONSORSHIP:
-            return_id = derive_id("purchase-return", view.purchase_id, wanted.round)
+            return_id = derive_id("purchase-return", view.purchase_id)
             returned = ReturnFunding(return_id, tokens_account(view), order.tokens_minor)
             return "pools", order.subject_id, returned
         case _:

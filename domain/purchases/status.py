@@ -12,8 +12,8 @@ from messages.purchases.purchases import Step
 MAY_FOLLOW: dict[Is, frozenset[Is]] = {
     Is.NEW: frozenset({Is.RESERVING, Is.PAYING, Is.DELIVERING}),
     Is.RESERVING: frozenset({Is.PAYING, Is.DELIVERING, Is.UNDOING, Is.CANCELLED}),
-    Is.PAYING: frozenset({Is.DELIVERING, Is.COMPLETED, Is.UNDOING, Is.CANCELLED, Is.COMPENSATED,
-                          Is.IN_BALANCE}),
+    Is.PAYING: frozenset({Is.DELIVERING, Is.COMPLETED, Is.REFUNDED, Is.UNDOING, Is.CANCELLED,
+                          Is.COMPENSATED, Is.IN_BALANCE}),
     Is.DELIVERING: frozenset({Is.COMPLETED, Is.UNDOING, Is.CANCELLED, Is.COMPENSATED,
                               Is.IN_BALANCE, Is.RETURNING}),
     Is.COMPLETED: frozenset({Is.RETURNING, Is.REFUNDED, Is.IN_BALANCE}),
