@@ -112,6 +112,7 @@ class World(PaymentsWorld):
     transport: LocalTransport = field(default_factory=LocalTransport)
     handles: Mapping[str, Handle] = field(default_factory=dict)
     worker: Worker | None = None
+    new_worker: Any = None
     counter: Any = field(default_factory=itertools.count)
 
     async def ask(self, kind: str, entity_id: str, command: Any) -> Any:
@@ -124,6 +125,18 @@ class World(PaymentsWorld):
         await self.host.abandon()
         self.host = await start_host(self.api.pool, self.transport)
 
+    async def replace_worker(self, handles: Mapping[str, Any] | None = None) -> None:
+        """Another worker goes on where the one before got to; what that had begun is begun anew."""
+        assert self.worker is not None
+        await self.worker.stop()
+        asked = handles or self.handles
+        self.worker = self.new_worker(asked, Courier(asked["payments"], self.gateways))
+        await self.worker.start()
+
+    @property
+    def gateways(self) -> dict[GatewayName, MemoryGateway]:
+        return {GatewayName.STRIPE: self.gateway}
+
     async def open_goods(self) -> None:
         """An issue, a drop, a venture, a pool."""
         draft = market_entities.draft(currency="USD", price_minor=SHARE_PRICE, cap_bps=2_000)
@@ -132,7 +145,7 @@ class World(PaymentsWorld):
         await self.ask("drops", DROP, drops_entities.draft(price_minor=TOKEN_PRICE))
         await self.ask("drops", DROP, ActivateDrop())
         deadline = clock() + 30 * DAY_MS
-        venture = ventures_entities.draft(deadline_ms=deadline, song_id="")
+        venture = ventures_entities.draft(deadline_ms=deadline, song_id="", cap_minor=200_000)
         await self.ask("ventures", VENTURE, venture)
         await self.ask("ventures", VENTURE, OpenRound())
         await self.ask("pools", POOL, OpenPool(POOL, "Summer", DAY_MS))
@@ -200,6 +213,20 @@ async def start_host(pool: Pool, transport: LocalTransport) -> Host:
     return host
 
 
+def make_worker(
+    store: BusStore, broker: RedisStream, handles: Mapping[str, Any], courier: Courier
+) -> Worker:
+    """A worker of the bus that asks through those handles."""
+    return Worker(
+        "bus", store, broker, [
+            PaymentCallsHandler(handles["payments"], courier),
+            PaymentWebhooksHandler(handles["payments"], courier, clock),
+            PurchasesHandler(PurchaseCourier(handles, courier)),
+        ], (), clock,
+        registry=CollectorRegistry(), limits=QUICK,
+    )  # fmt: skip
+
+
 @asynccontextmanager
 async def open_purchases(
     pool: Pool, folder: Path, database_url: str, redis_url: str
@@ -215,24 +242,19 @@ async def open_purchases(
     gateway = MemoryGateway(Provider(GatewayName.STRIPE, Steady()))
     courier = Courier(handles["payments"], {GatewayName.STRIPE: gateway})
     store, broker = await BusStore.open(database_url, max_size=4), RedisStream(redis_url)
-    worker = Worker(
-        "bus", store, broker, [
-            PaymentCallsHandler(handles["payments"], courier),
-            PaymentWebhooksHandler(handles["payments"], courier, clock),
-            PurchasesHandler(PurchaseCourier(handles, courier)),
-        ], (), clock,
-        registry=CollectorRegistry(), limits=QUICK,
-    )  # fmt: skip
+    worker = make_worker(store, broker, handles, courier)
     await worker.start()
     services = make_services(
         folder, pool, handles=handles, courier=courier, clock=clock, inbox=WebhookInbox(pool)
     )
     async with open_api(services) as api:
-        world = World(api, gateway, host, "", transport, handles, worker)
+        new_worker = partial(make_worker, store, broker)
+        world = World(api, gateway, host, "", transport, handles, worker, new_worker)
         world.user_id = await world.sign_in(f"ana{uuid4().hex[:6]}", Role.USER)
         await world.open_goods()
         yield world
-        await worker.stop()
+        assert world.worker is not None
+        await world.worker.stop()
         await broker.close()
         for handle in handles.values():
             await handle.close()

@@ -54,9 +54,9 @@ class Process:
     def __init__(self, world: World, at: int) -> None:
         self.at, self.asked = at, 0
         self.died = asyncio.Event()
-        handles = {name: Deadly(handle, self) for name, handle in world.handles.items()}
-        payments = Courier(handles["payments"], {GatewayName.STRIPE: world.gateway})
-        self.courier = PurchaseCourier(handles, payments)
+        self.handles = {name: Deadly(handle, self) for name, handle in world.handles.items()}
+        payments = Courier(self.handles["payments"], world.gateways)
+        self.courier = PurchaseCourier(self.handles, payments)
 
     async def perhaps_die(self) -> None:
         self.asked += 1
@@ -124,6 +124,36 @@ async def test_dying_at_every_question(world: World, purpose: str) -> None:
     assert all(charge.captures == 1 for charge in charges)
     if purpose != "share-purchase":
         assert all(charge.returned == charge.captured for charge in charges)
+
+
+@pytest.mark.parametrize("purpose", sorted(BOUGHT))
+async def test_the_worker_dies_at_every_question(world: World, purpose: str) -> None:
+    """The gateway dies as soon as the purchase exists; the worker, and the owners, a bit later."""
+    for at in range(1, MOST):
+        await world.another_buyer()
+        purchase_id = derive_id("worker", purpose, at)
+        worker = Process(world, at)
+        await world.replace_worker(worker.handles)
+        order = order_of(world, purpose, purchase_id)
+        assert not await Process(world, 1).lives_through(world, purchase_id, order)
+        died = asyncio.create_task(worker.died.wait())
+        completed = asyncio.create_task(world.reaches(purchase_id, "completed"))
+        await asyncio.wait({died, completed}, return_when=asyncio.FIRST_COMPLETED)
+        lived = not worker.died.is_set()
+        if not lived:
+            await world.kill_host()
+            await world.replace_worker()
+        died.cancel()
+        await completed
+        assert await world.wallet() == 0
+        if lived:
+            break
+    else:
+        raise AssertionError("it asks without an end")
+    assert at > 3, "it dies in the middle"
+    charges = world.provider.charges.values()
+    assert all((c.captures, c.returned) == (1, 0) for c in charges)
+    assert len(charges) == at
 
 
 def order_of(world: World, purpose: str, purchase_id: str) -> StartPurchase:
