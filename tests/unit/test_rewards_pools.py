@@ -14,12 +14,14 @@ from messages.listening import Tier
 from messages.rewards import (
     TREASURY,
     ArtistShareAccrued,
+    BadAmount,
     ClaimOutcome,
     ClaimsDecided,
     ClosePool,
     FundPool,
     GetPool,
     ListenAdded,
+    NothingToReturn,
     OpenPool,
     PaidClaim,
     PoolClosed,
@@ -27,6 +29,7 @@ from messages.rewards import (
     PoolNotFound,
     PoolStatus,
     ProofVerified,
+    ReturnFunding,
     RewardPaid,
     accrued_account,
     pool_account,
@@ -148,6 +151,27 @@ def test_a_pool_pays_a_reward_in_full_or_not_at_all(balance_minor: int, pays: bo
     assert (pool.send(pay()).reward_minor > 0) is pays
     left = 0 if pays else balance_minor
     assert pool.ledger.balances[pool_account(POOL)] == left
+
+
+def test_a_pool_gives_back_what_it_has_left_of_a_funding() -> None:
+    pool = funded(10)
+    pool.send(pay(tier=Tier.VIP, played_ms=240_000))
+    left = pool.state.balance_minor
+    assert left == 10 * VIBES - 4_800_000
+    first = pool.send(ReturnFunding("return-1", TREASURY, VIBES))
+    assert (first.amount_minor, first.balance_minor) == (VIBES, left - VIBES)
+    assert first.budget_minor >= pool.state.spent_minor
+    rest = pool.send(ReturnFunding("return-2", TREASURY, 10 * VIBES))
+    assert (rest.amount_minor, rest.balance_minor) == (left - VIBES, 0)
+    assert pool.ledger.balances[pool_account(POOL)] == 0
+    with pytest.raises(NothingToReturn):
+        pool.send(ReturnFunding("return-3", TREASURY, 1))
+    for target, most in ((TREASURY, 0), (pool_account(POOL), 1)):
+        with pytest.raises(BadAmount):
+            pool.send(ReturnFunding("return-4", target, most))
+    pool.send(ClosePool(TREASURY))
+    with pytest.raises(PoolClosed):
+        pool.send(ReturnFunding("return-5", TREASURY, 1))
 
 
 def test_a_pool_that_nobody_opened_or_that_is_closed_refuses() -> None:
