@@ -30,6 +30,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from simulators.payments.clock import Clock
 from simulators.payments.coinbase_account import CheckoutError, CoinbaseAccount, invalid
 from simulators.payments.faults import Faults
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
@@ -66,9 +67,9 @@ class CoinbaseSimulator:
         now: Callable[[], float] = time.time,
         refund_s: float | None = REFUND_S,
     ) -> None:
-        self.account = CoinbaseAccount(url, self._tell, now)
+        self.now, self._refund_s = Clock(now), refund_s
+        self.account = CoinbaseAccount(url, self._tell, self.now)
         self.faults, self.keys = Faults(), Keys()
-        self.now, self._refund_s = now, refund_s
         self._public_key, self._webhook_url = public_key, webhook_url
         self.sender: Sender | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,6 +86,7 @@ class CoinbaseSimulator:
                 self._route("POST", f"{one}/refund", "refund", self._refund, 201),
                 Route("/payment-links/pl_{id}", self._page, methods=["GET", "POST"]),
                 Route("/_simulator/faults", self._set_faults, methods=["POST"]),
+                Route("/_simulator/clock", self.now.set, methods=["POST"]),
                 Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
             ],
             lifespan=self._life,
@@ -203,7 +205,7 @@ class CoinbaseSimulator:
             self.sender.put(json.dumps({**checkout, "eventType": kind}).encode())
 
     def _sign(self, body: bytes, wrong: bool) -> dict[str, str]:
-        at, names = int(self.now()), " ".join(SIGNED)
+        at, names = int(self.now.present()), " ".join(SIGNED)
         headers = {
             "content-type": "application/json",
             "x-event-id": hashlib.sha256(body).hexdigest()[:32],

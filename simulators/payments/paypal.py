@@ -37,10 +37,11 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+from simulators.payments.clock import Clock
 from simulators.payments.faults import Faults
 from simulators.payments.paypal_books import Books, Disputes, Payouts
 from simulators.payments.paypal_certificates import Identity, load, make_identity
-from simulators.payments.paypal_orders import Orders, PayPalError, shown
+from simulators.payments.paypal_orders import Orders, PayPalError, shown, written
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
 from simulators.payments.webhooks import Sender
 
@@ -65,7 +66,7 @@ class PayPalSimulator:
         identity: Identity | None = None,
     ) -> None:
         self.identity = identity or make_identity()
-        self.faults, self.keys, self.now, self.url = Faults(), Keys(), now, url
+        self.faults, self.keys, self.now, self.url = Faults(), Keys(), Clock(now), url
         self.tokens: set[str] = set()
         prefix, numbers = secrets.token_hex(4).upper(), itertools.count(1)
 
@@ -75,8 +76,8 @@ class PayPalSimulator:
         self._new_id = new_id
         self._webhook_url = webhook_url
         self.sender: Sender | None = None
-        self.books = Books(now)
-        self.orders = Orders(url, self._new_id, now, self.tell, self.books.enter)
+        self.books = Books(self.now)
+        self.orders = Orders(url, self._new_id, self.now, self.tell, self.books.enter)
         self.disputes = Disputes(self.orders, self._new_id, self.tell, self.books)
         self.payouts = Payouts(url, self._new_id, self.orders.at, self.books)
 
@@ -104,6 +105,7 @@ class PayPalSimulator:
                 Route("/v1/notifications/certs/{id}", self._certificate),
                 Route("/checkoutnow", self._approve, methods=["GET", "POST"]),
                 Route("/_simulator/faults", self._set_faults, methods=["POST"]),
+                Route("/_simulator/clock", self.now.set, methods=["POST"]),
                 Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
             ],
             lifespan=self._life,
@@ -211,7 +213,7 @@ class PayPalSimulator:
 
     def sign(self, body: bytes, wrong: bool = False) -> dict[str, str]:
         """The headers of a webhook."""
-        number, at = secrets.token_hex(16), self.orders.at()
+        number, at = secrets.token_hex(16), written(self.now.present())
         named = "another" if wrong else WEBHOOK_ID
         signed = f"{number}|{at}|{named}|{zlib.crc32(body)}".encode()
         signature = self.identity.key.sign(signed, PKCS1v15(), SHA256())

@@ -51,7 +51,7 @@ class Orders:
 
     def at(self) -> str:
         """Now, as PayPal writes it."""
-        return datetime.fromtimestamp(int(self._now()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return written(self._now())
 
     def order(self, number: str) -> Json:
         """Raises PayPalError."""
@@ -94,7 +94,7 @@ class Orders:
         order = self._approved(number, "AUTHORIZE", "ORDER_ALREADY_AUTHORIZED")
         unit = order["purchase_units"][0]
         held = {**self._named(unit), "amount": unit["amount"], "status": "CREATED"}
-        held["expiration_time"] = _at(self._now() + HOLDS_S)
+        held["expiration_time"] = written(self._now() + HOLDS_S)
         self.of_authorization[held["id"]] = order
         unit["payments"]["authorizations"] = [held]
         self._move(order, "COMPLETED")
@@ -235,7 +235,8 @@ def fee(amount: Decimal) -> Decimal:
     return (amount * FEE_SHARE + FEE_FIXED).quantize(CENT)
 
 
-def _at(moment_s: float) -> str:
+def written(moment_s: float) -> str:
+    """A moment, as PayPal writes it."""
     return datetime.fromtimestamp(int(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

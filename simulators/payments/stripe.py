@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from simulators.payments.clock import Clock
 from simulators.payments.faults import Faults
 from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
 from simulators.payments.stripe_balance import Balance, listed
@@ -64,8 +65,8 @@ class StripeSimulator:
         self.disputes: dict[str, Json] = {}
         self.keys = Keys()
         self.faults = Faults()
-        self.balance = Balance(lambda: self.now())  # noqa: PLW0108 - a test may set the clock
-        self.now = now
+        self.now = Clock(now)
+        self.balance = Balance(self.now)
         self._numbers = itertools.count(1)
         self._webhook_url, self.url = webhook_url, url
         self.sender: Sender | None = None
@@ -99,6 +100,7 @@ class StripeSimulator:
                 Route("/3ds/{id}", self._authenticate, methods=["GET", "POST"]),
                 *self.connect.routes(),
                 Route("/_simulator/faults", self._set_faults, methods=["POST"]),
+                Route("/_simulator/clock", self.now.set, methods=["POST"]),
                 Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
             ],
             lifespan=self._life,
@@ -346,7 +348,7 @@ class StripeSimulator:
             self.sender.put(json.dumps(event).encode())
 
     def _sign(self, body: bytes, wrong: bool) -> dict[str, str]:
-        at = int(self.now())
+        at = int(self.now.present())
         secret = b"another" if wrong else WEBHOOK_SECRET.encode()
         digest = hmac.new(secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
         return {"stripe-signature": f"t={at},v1={digest}"}

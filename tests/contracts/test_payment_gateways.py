@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
+from domain.payments.snapshots import join
 from integrations.payment_gateway import Return
 from messages.payments.gateways import (
     CallDeclined,
@@ -20,6 +22,7 @@ from messages.payments.webhooks import PART, WebhookMalformed, WebhookSignatureW
 from tests.contracts.payment_rigs import MANUAL, Rig, free_port, key, open_rig
 
 HOLDING = ["stripe", "paypal"]
+MONTH_MS = 30 * 86_400_000
 R1, R2, R3 = (f"0197a000-0000-8000-8000-00000000000{n}" for n in (1, 2, 3))
 
 
@@ -118,6 +121,23 @@ async def test_disputes(holding: Rig) -> None:
         await holding.post(f"/_simulator/{taken.ref}/{what}")
         (ended,) = (await holding.gateway.fetch(taken.ref)).disputes
         assert (ended.amount_minor, ended.status) == (10_000, status)
+
+
+async def test_a_dispute_a_month_later(holding: Rig) -> None:
+    sent = holding.listen()
+    taken = await holding.pay()
+    sent.clear()
+    async with httpx.AsyncClient(base_url=holding.url) as client:
+        moved = await client.post("/_simulator/clock", json={"advance_s": MONTH_MS // 1_000})
+        assert moved.status_code == 200
+        assert (await client.post("/_simulator/clock", json={})).status_code == 400
+    await holding.post(f"/_simulator/{taken.ref}/dispute")
+    body, now_ms = sent[-1], int(holding.simulator.now.present() * 1_000)
+    event = await holding.gateway.read_webhook(holding.sign(body), body, now_ms)
+    assert event.at_ms >= now_ms + MONTH_MS - 5_000
+    known = join(taken, await holding.gateway.fetch(taken.ref))
+    assert [one.status for one in known.disputes] == [DisputeStatus.OPEN]
+    assert join(known, taken) == known
 
 
 async def test_what_is_certain_and_what_is_not(rig: Rig) -> None:
