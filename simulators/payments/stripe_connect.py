@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from simulators.payments.clock import Clock
 from simulators.payments.serving import Json
 from simulators.payments.stripe_balance import Balance
 
@@ -29,7 +30,7 @@ MISSING = 404, "invalid_request_error", "resource_missing"
 class Account(Protocol):
     """What the stand-in of Stripe gives its parts."""
 
-    now: Callable[[], float]
+    now: Clock
     url: str
     balance: Balance
 
