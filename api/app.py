@@ -78,7 +78,7 @@ from api.access_matrix import render
 from api.auth import seen_at_the_door
 from api.doors import Doors
 from api.edge import Edge, Limits
-from api.guards import guard
+from api.guards import guard, own
 from api.metrics import HttpMetrics
 from api.realtime.asyncapi import all_operations
 from api.services import Services
@@ -198,9 +198,8 @@ def _routes(version: str) -> FastAPI:
     for context in CONTEXTS:
         # The application's own: an included router is looked through twice for each request.
         for route in guard(context.router).routes:
-            if isinstance(route, APIRoute):
-                route.unique_id = openapi.operation_id(route)
-            app.router.routes.append(route)
+            assert isinstance(route, APIRoute), "contexts mount plain operations"
+            app.router.routes.append(own(route, openapi.operation_id))
     routing.index(app.router)
     document: dict[str, Any] = {}
 

@@ -18,7 +18,7 @@ from starlette.datastructures import FormData, QueryParams
 
 from api.auth import public
 from api.inputs import Input
-from api.openapi import operation_id, problems
+from api.openapi import problems
 from api.services import ExternalSignIn, Services, ServicesDep
 from domain.users_external import EXTERNAL_POLICY, check_return_url, with_parameters
 from integrations.oidc import Challenge, new_challenge
@@ -32,9 +32,7 @@ from messages.users_external import (
 )
 from storage import users_external as storage
 
-router = APIRouter(
-    prefix="/api/v1/oauth", tags=["external sign-in"], generate_unique_id_function=operation_id
-)
+router = APIRouter(prefix="/api/v1/oauth", tags=["external sign-in"])
 
 MAX_CODE = 4_096
 MAX_URL = 2_048

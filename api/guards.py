@@ -14,13 +14,15 @@ from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import APIRouter, Request
 from fastapi.params import Depends
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, request_response
 from starlette.responses import Response
 
 from api.auth import PERMISSION
 
-GUARDED = "guarded"
+GUARDED, PERMIT = "guarded", "permit"
 SUBJECT, REQUEST = "vibestream_subject", "vibestream_request"
+
+NOT_OPTIONS = {"self", "path", "endpoint", "generate_unique_id_function"}
 
 Permit = Callable[[Request], Awaitable[Any]]
 
@@ -34,11 +36,29 @@ def guard(router: APIRouter) -> APIRouter:
     return router
 
 
+def own(route: APIRoute, operation_id: Callable[[APIRoute], str]) -> APIRoute:
+    """An application's own route of a guarded one, which FastAPI makes by including its router.
+
+    A FastRoute asks its permission by itself.
+    """
+    if type(route) is not APIRoute:
+        route.unique_id = operation_id(route)
+        return route
+    names = inspect.signature(APIRoute.__init__).parameters.keys() - NOT_OPTIONS
+    options = {name: getattr(route, name) for name in names}
+    made = APIRoute(route.path, route.endpoint, generate_unique_id_function=operation_id, **options)
+    permit = route.__dict__.get(PERMIT)
+    if permit is not None:
+        made.app = request_response(_asking_first(made.get_route_handler, permit)())
+    return made
+
+
 def _guard(route: APIRoute) -> None:
     signature = inspect.signature(route.endpoint, eval_str=True)
     for parameter in signature.parameters.values():
         permit = _permit_of(parameter.annotation)
         if permit is not None:
+            route.__dict__[PERMIT] = permit
             route.endpoint = _without(route.endpoint, signature, parameter)
             route.__dict__["get_route_handler"] = _asking_first(route.get_route_handler, permit)
             return

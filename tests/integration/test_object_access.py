@@ -48,6 +48,7 @@ PAYMENTS = "test_payments.py::test_other_peoples_payments_are_not_to_be_found"
 DROPS = "test_drops_api.py::test_who_may_say_how_a_drop_goes"
 VENTURES = "test_ventures_api.py::test_who_may_say_how_a_round_goes"
 PAYOUTS = "test_payouts.py::test_other_peoples_payouts_and_methods_are_not_to_be_found"
+PURCHASES = "test_purchases.py::test_other_peoples_purchases_are_not_to_be_found"
 KEYS = "test_api_keys.py::test_the_keys_of_others_are_not_to_be_found"
 ARTISTS = "test_artists.py::test_an_owner_edits_the_profile_and_nobody_else"
 HERE = "test_object_access.py::test_what_is_anothers_is_not_there"
@@ -88,6 +89,9 @@ OWN = {
     "POST /api/v1/payments/{payment_id}/cancellation": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/captures": PAYMENTS,
     "POST /api/v1/payments/{payment_id}/refunds": PAYMENTS,
+    "GET /api/v1/purchases/{purchase_id}": PURCHASES,
+    "POST /api/v1/purchases/{purchase_id}/cancellation": PURCHASES,
+    "POST /api/v1/purchases/{purchase_id}/refunds": PURCHASES,
     "GET /api/v1/payouts/{payout_id}": PAYOUTS,
     "POST /api/v1/payouts/{payout_id}/cancellation": PAYOUTS,
     "POST /api/v1/users/me/payout-methods/{method_id}/onboarding": PAYOUTS,
