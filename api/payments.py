@@ -130,16 +130,6 @@ class PaymentSummary(BaseModel):
     changed_at_ms: int
 
 
-class PaymentRecord(PaymentSummary):
-    """A payment, as those who look after payments see it."""
-
-    payer_id: UUID
-    subject: str
-    verdict: Verdict
-    score: int
-    reasons: list[str]
-
-
 @router.post(
     "/payments", status_code=201, responses=problems(401, 403, 409), response_model=Payment
 )
@@ -221,21 +211,6 @@ async def refund_payment(
     return await _change(services, payment_id, refund, command)
 
 
-@router.get("/payments")
-async def search_payments(
-    subject: PaymentReviewer,
-    services: ServicesDep,
-    status: PaymentStatus | None = None,
-    payer_id: UUID | None = None,
-    cursor: CursorQuery = None,
-    limit: LimitQuery = DEFAULT_LIMIT,
-) -> Page[PaymentRecord]:
-    """All payments, newest first; of a status or a payer if asked for."""
-    payer = str(payer_id) if payer_id else None
-    found = await storage.search(services.pool, place_of(cursor), limit + 1, status, payer)
-    return page(found, limit, lambda row: (row.created_at_ms, row.payment_id), _record)
-
-
 @router.post("/payments/{payment_id}/review", responses=problems(404, 409))
 async def review_payment(
     payment_id: UUID,
@@ -291,7 +266,3 @@ def payment_of(view: PaymentView) -> Payment:
 def _summary(row: storage.PaymentRow) -> PaymentSummary:
     fields = msgspec.structs.asdict(row)
     return PaymentSummary(**{k: v for k, v in fields.items() if k in PaymentSummary.model_fields})
-
-
-def _record(row: storage.PaymentRow) -> PaymentRecord:
-    return PaymentRecord(**msgspec.structs.asdict(row))

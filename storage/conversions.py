@@ -36,7 +36,7 @@ where user_id = $1 and at_ms > $2"""
 OF_USER = f"""
 select conversion_id::text, quote_id::text, at_ms, {_TERMS} from payments.conversions
 where user_id = $1 and (at_ms, conversion_id) < ($2, $3)
-order by at_ms desc, conversion_id desc limit $4"""  # noqa: S608 - constants
+order by at_ms desc, conversions.conversion_id desc limit $4"""  # noqa: S608 - constants
 PURGE = """
 delete from payments.conversion_quotes where quote_id in (
     select quote_id from payments.conversion_quotes where expires_at_ms < $1

@@ -8,20 +8,15 @@ from messages.payments.gateways import GatewayName
 from messages.payments.payments import PaymentStatus
 from storage.database import Connection, Pool
 
-_COLUMNS = """
+COLUMNS = """
     payment_id::text, payer_id::text, purpose, status, amount_minor::text, currency, method,
     gateway, received_minor::text, returned_minor::text, subject, failure, verdict, score, reasons,
     created_at_ms, changed_at_ms"""
 OF_PAYER = f"""
-select {_COLUMNS} from payments.payments
+select {COLUMNS} from payments.payments
 where payer_id = $1 and (created_at_ms, payment_id) < ($2, $3)
-order by created_at_ms desc, payment_id desc limit $4"""  # noqa: S608 - constants
-SEARCH = f"""
-select {_COLUMNS} from payments.payments
-where (created_at_ms, payment_id) < ($1, $2) and ($4::text is null or status = $4)
-    and ($5::uuid is null or payer_id = $5)
-order by created_at_ms desc, payment_id desc limit $3"""  # noqa: S608 - constants
-FIND = f"select {_COLUMNS} from payments.payments where payment_id = $1"  # noqa: S608
+order by created_at_ms desc, payments.payment_id desc limit $4"""  # noqa: S608 - constants
+FIND = f"select {COLUMNS} from payments.payments where payment_id = $1"  # noqa: S608
 FIND_CHARGE = "select payment_id::text from payments.charges where gateway = $1 and ref = $2"
 TRANSITIONS = """
 select number, status_before, status, received_minor::text, returned_minor::text, failure, at_ms
@@ -67,25 +62,13 @@ async def of_payer(
     pool: Pool, payer_id: str, before: tuple[int, str], limit: int
 ) -> list[PaymentRow]:
     """A payer's payments before a cursor, newest first."""
-    return [_row(row) for row in await pool.fetch(OF_PAYER, payer_id, *before, limit)]
-
-
-async def search(
-    pool: Pool,
-    before: tuple[int, str],
-    limit: int,
-    status: PaymentStatus | None = None,
-    payer_id: str | None = None,
-) -> list[PaymentRow]:
-    """Payments before a cursor, newest first, of a status or a payer if given."""
-    rows = await pool.fetch(SEARCH, *before, limit, status and status.value, payer_id)
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in await pool.fetch(OF_PAYER, payer_id, *before, limit)]
 
 
 async def find(pool: Pool, payment_id: str) -> PaymentRow | None:
     """A payment as its last fact left it."""
     row = await pool.fetchrow(FIND, payment_id)
-    return _row(row) if row else None
+    return row_of(row) if row else None
 
 
 async def find_charge(connection: Connection | Pool, gateway: GatewayName, ref: str) -> str | None:
@@ -105,5 +88,6 @@ async def is_payers(pool: Pool, payment_id: str, user_id: str) -> bool:
     return bool(await pool.fetchval(OF_USER, payment_id, user_id))
 
 
-def _row(row: object) -> PaymentRow:
+def row_of(row: object) -> PaymentRow:
+    """A row of COLUMNS."""
     return msgspec.convert(dict(row), PaymentRow, strict=False)  # type: ignore[call-overload]

@@ -69,3 +69,9 @@ class CaptureTooLarge(Conflict):
     """More than what was authorised cannot be captured."""
 
     code = "capture-too-large"
+
+
+class AmountWithoutCurrency(Invalid):
+    """Amounts are compared within a currency: say which."""
+
+    code = "amount-without-currency"
