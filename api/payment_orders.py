@@ -9,6 +9,7 @@ from pydantic import Field
 
 from api.inputs import Input
 from api.payment_risk import assess_payment
+from api.saved_methods import resolve_source
 from api.services import Services
 from domain.payments.risk_features import Asked
 from domain.payments.routing import check_amount, route
@@ -23,7 +24,11 @@ class Means(Input):
     """How the money comes."""
 
     method: Method
-    source: CODE = Field("", description="What the provider's script gave for a card: `pm_…`.")
+    source: CODE = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="What the provider's script gave for a card, `pm_…`, or the id of a saved one.",
+    )
     return_url: Annotated[str, Field(max_length=2_000)] = Field(
         "", description="Where the payer comes back to from the provider's page."
     )
@@ -45,16 +50,18 @@ async def order_payment(
 ) -> StartPayment:
     """A payment into the payer's balance, by whom it is taken and what antifraud says of it.
 
-    Raises BadPaymentAmount, MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine.
+    Raises BadPaymentAmount, MethodNotOffered, CaptureNotOffered, PaymentAmountTooFine,
+    SavedMethodNotFound, SavedMethodPending.
     """
     gateways = _gateways(services, price, means.method)
+    card, source = await resolve_source(services, payer_id, means.source)
     asked = Asked(
         payment_id,
         payer_id,
         price.amount_minor,
         price.currency,
         means.method.value,
-        means.source,
+        card,
         means.billing_country,
     )
     return StartPayment(
@@ -66,7 +73,7 @@ async def order_payment(
         gateways=gateways,
         assessment=await assess_payment(services, request, asked),
         capture=price.capture,
-        source=means.source,
+        source=source,
         return_url=means.return_url,
     )
 

@@ -29,6 +29,7 @@ from integrations.payout_accounts import PayoutAccounts
 from integrations.purchase_courier import PurchaseCourier
 from integrations.refresh_tokens import RefreshTokens
 from integrations.risk_scorer import RiskScorer
+from integrations.saved_methods import SavedMethods
 from integrations.sealing import Vault
 from integrations.tokens import AccessTokens
 from messages.errors import Unavailable
@@ -160,6 +161,7 @@ class Services:
     external: ExternalSignIn = field(default_factory=ExternalSignIn)
     courier: Courier | None = None
     inbox: WebhookInbox | None = None
+    card_keeper: SavedMethods | None = None
     scorer: RiskScorer | None = None
     instruments: InstrumentReader | None = None
     risk_metrics: PaymentRiskMetrics = field(default_factory=PaymentRiskMetrics)
@@ -191,6 +193,13 @@ class Services:
     def purchases(self) -> PurchaseCourier:
         """Who carries the steps of purchases. Raises Unavailable if nobody does here."""
         return PurchaseCourier(self.handles, self.payments)
+
+    @property
+    def saved_methods(self) -> SavedMethods:
+        """Who keeps users' cards. Raises Unavailable if nobody does here."""
+        if self.card_keeper is None:
+            raise Unavailable("no cards are saved here")
+        return self.card_keeper
 
     @property
     def webhooks(self) -> WebhookInbox:

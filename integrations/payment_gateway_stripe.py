@@ -70,7 +70,11 @@ class StripeGateway:
             "expand": EXPAND,
         }
         if order.source:
-            params |= {"payment_method": order.source, "confirm": True}
+            # A saved card is `customer/card`; its owner is there, so it is no off-session payment.
+            customer, _, card = order.source.rpartition("/")
+            params |= {"payment_method": card, "confirm": True}
+            if customer:
+                params["customer"] = customer
             if order.return_url:
                 params["return_url"] = order.return_url
         intents = self._client.v1.payment_intents

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from storage import (
+    saved_methods,
     users_accounts,
     users_activity,
     users_external,
@@ -156,7 +157,7 @@ async def erase(connection: Connection, user: User, at_ms: int, until_ms: int) -
     until_ms: how long the username is nobody's.
     """
     user_id, email = user.user_id, user.email
-    for module in (users_factors, users_wallets, users_external):
+    for module in (users_factors, users_wallets, users_external, saved_methods):
         await module.erase(connection, user_id)
     await users_follows.forget(connection, user_id)
     await users_activity.forget(connection, user_id)

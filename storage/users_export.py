@@ -152,6 +152,11 @@ PARTS: Mapping[str, str] = {
     "benefits": """
         select venture_id, benefit_id, status, reason, changed_at_ms
         from ventures.deliveries where investor_id = $1 order by changed_at_ms, venture_id""",
+    "saved_methods": """
+        select m.method_id, c.gateway, m.status, m.brand, m.last4, m.expires_month,
+            m.expires_year, m.is_default, m.made_at_ms
+        from payments.saved_methods m join payments.customers c using (user_id)
+        where m.user_id = $1 order by m.made_at_ms, m.method_id""",
     "conversions": """
         select conversion_id, source_currency, source_minor::text as source_minor,
             fee_minor::text as fee_minor, target_currency, target_minor::text as target_minor,

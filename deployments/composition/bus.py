@@ -14,6 +14,7 @@ from actors.purchases_worker import PurchasesHandler
 from actors.reward_saga import RewardListenHandler
 from actors.runtime.metrics import HandleMetrics
 from actors.runtime.transport import Transport
+from actors.saved_methods import SavedMethodsKeeper
 from actors.user_activity import UserActivityHandler
 from bus.jobs import Job
 from bus.stream_redis import RedisStream
@@ -21,7 +22,7 @@ from bus.worker import Worker
 from deployments.composition.common import collect_seldom, now_ms, open_handles
 from deployments.composition.mail import open_sender
 from deployments.composition.payment_books import open_reconciler
-from deployments.composition.payments import open_courier, open_recorder
+from deployments.composition.payments import open_courier, open_recorder, open_saved_methods
 from deployments.composition.payouts import open_payout_courier, payout_looks
 from deployments.secrets import open_secrets
 from deployments.settings import Settings
@@ -45,6 +46,7 @@ from storage.moderation_sanctions import lapse_due
 SEAL_EVERY_S = 1.0
 LAPSE_EVERY_S = 5.0
 EXPIRED_EVERY_S = 60.0
+SAVED_EVERY_S = 5.0
 RATES_EVERY_S = 15.0  # to look whether it is time to ask
 WORTH_EVERY_S = 5.0
 RESETS_EVERY_S = 0.5
@@ -96,6 +98,9 @@ async def open_bus_worker(name: str, settings: Settings, transport: Transport) -
         Job("accounts-expired", EXPIRED_EVERY_S, partial(_forget_expired, pool)),
         Job("reconciliation", RECONCILED_EVERY_S, reconciler.step),
     )
+    if provider := open_saved_methods(settings, recorder):
+        cards = SavedMethodsKeeper(provider, pool, now_ms)
+        worker.add_jobs(Job("saved-methods", SAVED_EVERY_S, cards.run))
     if settings.exchange_rates_url:
         keeper = RateKeeper(EcbRates(settings.exchange_rates_url), pool, now_ms)
         worker.add_jobs(Job("exchange-rates", RATES_EVERY_S, keeper.run))

@@ -32,6 +32,7 @@ from deployments.composition.payments import (
     open_courier,
     open_instruments,
     open_recorder,
+    open_saved_methods,
     open_scorer,
 )
 from deployments.composition.payouts import open_payout_accounts, payout_providers
@@ -115,6 +116,7 @@ async def open_gateway(settings: Settings, processes: RayProcesses) -> FastAPI:
         inbox=WebhookInbox(pool),
         payout_accounts=open_payout_accounts(settings, recorder),
         payout_providers=payout_providers(settings),
+        card_keeper=open_saved_methods(settings, recorder),
         scorer=open_scorer(settings),
         instruments=open_instruments(settings, recorder),
         risk_metrics=risk_metrics,

@@ -22,6 +22,7 @@ from integrations.paypal_client import PayPalAccount, PayPalClient
 from integrations.private_files import load_secret
 from integrations.risk_scorer import RiskScorer
 from integrations.risk_scorer_http import HttpRiskScorer
+from integrations.saved_methods import SavedMethods
 from messages.payments.exchanges import Exchange
 from messages.payments.gateways import GatewayName
 from storage import payments_exchanges
@@ -114,3 +115,13 @@ def open_scorer(settings: Settings) -> RiskScorer | None:
     if not settings.risk_scorer_url:
         return None
     return HttpRiskScorer(settings.risk_scorer_url, settings.risk_scorer_secret)
+
+
+def open_saved_methods(settings: Settings, recorder: Recorder) -> SavedMethods | None:
+    """Who keeps users' cards, if we have an account there."""
+    if not settings.stripe_secret_key:
+        return None
+    from integrations.saved_methods_stripe import StripeSavedMethods
+
+    open_http = partial(recorder.client, GatewayName.STRIPE)
+    return StripeSavedMethods(stripe_account(settings), open_http)

@@ -32,6 +32,7 @@ from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serv
 from simulators.payments.stripe_balance import Balance, listed
 from simulators.payments.stripe_cards import payment_method
 from simulators.payments.stripe_connect import Connect
+from simulators.payments.stripe_customers import Customers
 from simulators.payments.webhooks import Sender
 
 SECRET_KEY = "sk_test_simulator"  # noqa: S105 - the stand-in's own
@@ -71,6 +72,7 @@ class StripeSimulator:
         self._webhook_url, self.url = webhook_url, url
         self.sender: Sender | None = None
         self.connect = Connect(self)
+        self.saved = Customers(url, lambda kind, thing: self.tell(kind, thing), StripeError)  # noqa: PLW0108 - a test may replace it
 
     def app(self) -> Starlette:
         """The HTTP interface."""
@@ -96,6 +98,7 @@ class StripeSimulator:
                     )
                 ),
                 Route("/v1/payment_methods/{id}", self._card),
+                *self.saved.routes(self.change, self.look),
                 Route("/v1/refunds", self.change("refund", self._refund), methods=["POST"]),
                 Route("/3ds/{id}", self._authenticate, methods=["GET", "POST"]),
                 *self.connect.routes(),
@@ -191,6 +194,7 @@ class StripeSimulator:
         amount = int(asked.get("amount", 0))
         if amount <= 0:
             raise StripeError(400, "invalid_request_error", "parameter_invalid_integer")
+        self.saved.check(str(asked.get("payment_method")), asked.get("customer"))
         number = f"pi_{next(self._numbers):08d}"
         intent = {
             "id": number,

@@ -114,6 +114,7 @@ NO_KEY = {
     "/api/v1/users/me/wallets/challenges": FRESH,
     "/api/v1/users/me/payout-methods/{method_id}/onboarding": FRESH,
     "/api/v1/users/me/payout-methods/{method_id}/refresh": SAME,
+    "/api/v1/users/me/payment-methods/{method_id}/confirmation": SAME,
     "/api/v1/oauth/{provider}/authorizations": FRESH,
     "/api/v1/oauth/apple/callback": USED_UP,
     "/api/v1/oauth/completion": USED_UP,

@@ -25,6 +25,7 @@ from messages.payments.gateways import NextAction
 from messages.payments.payments import PaymentEvent, StartPayment
 from messages.payments.payout_methods import PayoutMethodEvent
 from messages.payments.payouts import PayoutEvent
+from messages.payments.saved_methods import SavedMethodEvent
 from messages.purchases.purchases import PurchaseEvent
 from messages.rewards import ListenerEvent, PayeeEvent, PoolEvent
 from messages.users import Role
@@ -53,6 +54,7 @@ UNIONS: dict[str, list[typing.Any]] = {
         ModerationEvent,
         PayoutMethodEvent,
         PeopleEvent,
+        SavedMethodEvent,
         SessionEvent,
         WalletEvent,
     ],

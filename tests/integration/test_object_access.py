@@ -51,8 +51,12 @@ PAYOUTS = "test_payouts.py::test_other_peoples_payouts_and_methods_are_not_to_be
 PURCHASES = "test_purchases.py::test_other_peoples_purchases_are_not_to_be_found"
 KEYS = "test_api_keys.py::test_the_keys_of_others_are_not_to_be_found"
 ARTISTS = "test_artists.py::test_an_owner_edits_the_profile_and_nobody_else"
+SAVED = "test_saved_methods.py::test_another_users_card_is_not_there"
 HERE = "test_object_access.py::test_what_is_anothers_is_not_there"
 OWN = {
+    "POST /api/v1/users/me/payment-methods/{method_id}/confirmation": SAVED,
+    "PUT /api/v1/users/me/payment-methods/{method_id}/default": SAVED,
+    "DELETE /api/v1/users/me/payment-methods/{method_id}": SAVED,
     "POST /api/v1/books/{issue_id}/orders/{order_id}/replacement": ORDERS,
     "DELETE /api/v1/books/{issue_id}/orders/{order_id}": ORDERS,
     "GET /api/v1/books/{issue_id}/orders/{order_id}": ORDERS,
