@@ -2,7 +2,7 @@
 
     python -m benchmarks payments_webhooks
 
-`vibestream run` as an operator has it, two gateway replicas on two cores, fsync on. Each webhook is
+`vibestream run` as an operator has it, fsync on. Each webhook is
 another event, signed as Stripe signs it; the bus takes them and looks at them meanwhile. The client
 is one process on the same cores. The peer is what tutorials show: a route of FastAPI under uvicorn
 that verifies with Stripe's library and inserts a row, on a PostgreSQL of its own, and nothing else
@@ -44,8 +44,7 @@ from simulators.payments.stripe import WEBHOOK_SECRET
 GRACE_S = 30.0
 SECONDS = float(os.environ.get("VIBESTREAM_BENCH_SECONDS", "6"))
 WARM_S = 2.0
-CONNECTIONS = 128
-REPLICAS = {"VIBESTREAM_GATEWAY_REPLICAS": "2"}
+CONNECTIONS = 64
 PORTS = itertools.cycle(range(18_950, 18_999))
 RATE = "webhooks/s"
 BETTER: dict[str, Direction] = {RATE: "higher", "p50 ms": "lower", "p99 ms": "lower"}
@@ -152,7 +151,7 @@ async def measure(url: str) -> Figures:
 
 def measure_ours() -> Figures:
     """On an engine of its own."""
-    with running(REPLICAS) as engine:
+    with running() as engine:
         return uvloop.run(measure(engine.url))
 
 
