@@ -240,7 +240,13 @@ PAYMENT = "0197a000-0000-7000-8000-000000000009"
             "part:C",
             PAYMENT,
         ),
-        ("PAYMENT.PAYOUTS-ITEM.SUCCEEDED", "payouts_item", {"payout_item_id": "P"}, "", ""),
+        (
+            "PAYMENT.PAYOUTS-ITEM.SUCCEEDED",
+            "payouts_item",
+            {"payout_item_id": "P", "payout_batch_id": "B"},
+            "B",
+            "",
+        ),
         ("BILLING.PLAN.CREATED", "plan", {}, "", ""),
     ],
 )
