@@ -116,8 +116,11 @@ async def test_everybody_has_their_money_back_though_owners_are_lost_between_the
         seen_partly += 0 < left < raised
         await world.verify()
         await world.restart_host()  # in the middle of whatever it does
-        world.now_ms += 1
-        await world.venture(GetVenture())
+        for polls in range(1_000):  # no more than it takes: what is overdue runs at once
+            if (await world.balances(ESCROW))[0] < left:
+                break
+            world.now_ms += polls % 50 == 0
+            await asyncio.sleep(0.01)
     view = await world.until(
         lambda seen: not seen.escrow_minor, lambda: world.venture(GetVenture())
     )
