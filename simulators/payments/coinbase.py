@@ -33,7 +33,7 @@ from starlette.routing import Route
 from simulators.payments.clock import Clock
 from simulators.payments.coinbase_account import CheckoutError, CoinbaseAccount, invalid
 from simulators.payments.faults import Faults
-from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
+from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, controls, serve
 from simulators.payments.webhooks import Sender
 
 KEY_ID = "organizations/stand-in/apiKeys/stand-in"
@@ -85,9 +85,7 @@ class CoinbaseSimulator:
                 self._route("POST", f"{one}/deactivate", "cancel", self._deactivate),
                 self._route("POST", f"{one}/refund", "refund", self._refund, 201),
                 Route("/payment-links/pl_{id}", self._page, methods=["GET", "POST"]),
-                Route("/_simulator/faults", self._set_faults, methods=["POST"]),
-                Route("/_simulator/clock", self.now.set, methods=["POST"]),
-                Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
+                *controls(self.faults, self.now, self._happen),
             ],
             lifespan=self._life,
         )
@@ -246,9 +244,6 @@ class CoinbaseSimulator:
             self.account.expire(checkout)
         else:
             raise invalid("outcome")
-
-    async def _set_faults(self, request: Request) -> Response:
-        return await set_faults(self.faults, request)
 
     async def _happen(self, request: Request) -> Response:
         """What a chain, or the dashboard, would do."""

@@ -42,7 +42,7 @@ from simulators.payments.faults import Faults
 from simulators.payments.paypal_books import Books, Disputes, Payouts
 from simulators.payments.paypal_certificates import Identity, load, make_identity
 from simulators.payments.paypal_orders import Orders, PayPalError, shown, written
-from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
+from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, controls, serve
 from simulators.payments.webhooks import Sender
 
 CLIENT_ID = "stand-in-client"
@@ -104,9 +104,7 @@ class PayPalSimulator:
                 get("/v1/reporting/transactions", self._search_books),
                 Route("/v1/notifications/certs/{id}", self._certificate),
                 Route("/checkoutnow", self._approve, methods=["GET", "POST"]),
-                Route("/_simulator/faults", self._set_faults, methods=["POST"]),
-                Route("/_simulator/clock", self.now.set, methods=["POST"]),
-                Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
+                *controls(self.faults, self.now, self._happen),
             ],
             lifespan=self._life,
         )
@@ -248,9 +246,6 @@ class PayPalSimulator:
             return JSONResponse({"status": order["status"]})
         joint = "&" if "?" in back else "?"
         return RedirectResponse(f"{back}{joint}{urlencode(told)}", 303)
-
-    async def _set_faults(self, request: Request) -> Response:
-        return await set_faults(self.faults, request)
 
     async def _happen(self, request: Request) -> Response:
         number, what = request.path_params["id"], request.path_params["what"]

@@ -11,7 +11,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from simulators.payments.clock import Clock
 from simulators.payments.faults import Faults
 
 Json = dict[str, Any]
@@ -51,13 +53,24 @@ class Broken(Response):
         await send({"type": "http.response.body", "body": b"{", "more_body": False})
 
 
-async def set_faults(faults: Faults, request: Request) -> Response:
-    """Replace the plan of faults by the one that is sent."""
-    try:
-        faults.set(await request.json())
-    except (ValueError, KeyError, TypeError) as error:
-        return JSONResponse({"error": str(error)}, 400)
-    return JSONResponse({"faults": len(faults.plan)})
+def controls(
+    faults: Faults, clock: Clock, happen: Callable[[Request], Awaitable[Response]]
+) -> list[Route]:
+    """What no provider has: its plan of faults, its clock, and what `happen`s elsewhere."""
+
+    async def set_faults(request: Request) -> Response:
+        """Replace the plan by the one that is sent."""
+        try:
+            faults.set(await request.json())
+        except (ValueError, KeyError, TypeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"faults": len(faults.plan)})
+
+    return [
+        Route("/_simulator/faults", set_faults, methods=["POST"]),
+        Route("/_simulator/clock", clock.set, methods=["POST"]),
+        Route("/_simulator/{id}/{what}", happen, methods=["POST"]),
+    ]
 
 
 def serve(app: Starlette, port: int) -> None:

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from simulators.payments.clock import Clock
 from simulators.payments.faults import Faults
-from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, serve, set_faults
+from simulators.payments.serving import Broken, Json, KeyReusedError, Keys, controls, serve
 from simulators.payments.stripe_balance import Balance, listed
 from simulators.payments.stripe_cards import payment_method
 from simulators.payments.stripe_connect import Connect
@@ -102,9 +102,7 @@ class StripeSimulator:
                 Route("/v1/refunds", self.change("refund", self._refund), methods=["POST"]),
                 Route("/3ds/{id}", self._authenticate, methods=["GET", "POST"]),
                 *self.connect.routes(),
-                Route("/_simulator/faults", self._set_faults, methods=["POST"]),
-                Route("/_simulator/clock", self.now.set, methods=["POST"]),
-                Route("/_simulator/{id}/{what}", self._happen, methods=["POST"]),
+                *controls(self.faults, self.now, self._happen),
             ],
             lifespan=self._life,
         )
@@ -375,9 +373,6 @@ class StripeSimulator:
         if intent["return_url"]:
             return RedirectResponse(intent["return_url"], 303)
         return JSONResponse({"status": intent["status"]})
-
-    async def _set_faults(self, request: Request) -> Response:
-        return await set_faults(self.faults, request)
 
     async def _happen(self, request: Request) -> Response:
         """`dispute`, `win`, `lose` or `refund` an intent, as a bank or the dashboard would."""
