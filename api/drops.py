@@ -154,7 +154,7 @@ async def list_drops(
     song, artist = (str(one) if one else None for one in (song_id, artist_user_id))
     before = place_of(cursor)
     found = await storage.newest(services.pool, before, limit + 1, status, song, artist)
-    return page(found, limit, lambda row: (row.drafted_at_ms, row.drop_id), _listed)
+    return page(found, limit, lambda row: (row.drafted_at_ms, row.drop_id), _shown)
 
 
 @router.get("/drops/{drop_id}", responses=problems(404))
@@ -201,8 +201,8 @@ async def _change(
 async def _ask(services: Services, drop_id: str, command: DropCommand, key: bytes) -> Drop:
     answer = await services.owner("drops").ask(drop_id, command, key=key)
     assert isinstance(answer, DropView)
-    return Drop(**msgspec.structs.asdict(answer))
+    return _shown(answer)
 
 
-def _listed(row: storage.DropRow) -> Drop:
-    return Drop(**msgspec.structs.asdict(row))
+def _shown(drop: DropView) -> Drop:
+    return Drop(**msgspec.structs.asdict(drop))

@@ -15,6 +15,7 @@ from messages.drops.drops import (
     DropEvent,
     DropPaused,
     DropStatus,
+    DropView,
     SupplyChanged,
     TokensPurchased,
     TokensReturned,
@@ -81,27 +82,6 @@ where t.owner_id = $1 and t.burned_at_ms is null
 order by t.minted_at_ms desc, t.drop_id desc, t.token desc limit $5"""
 
 
-class DropRow(msgspec.Struct, frozen=True):
-    """A drop as its last fact left it."""
-
-    drop_id: str
-    artist_user_id: str
-    song_id: str
-    name: str
-    status: DropStatus
-    currency: str
-    price_minor: int
-    supply: int
-    cap: int
-    days: int
-    reserved: int
-    minted: int
-    burned: int
-    left: int
-    ends_at_ms: int
-    drafted_at_ms: int
-
-
 class TokenRow(msgspec.Struct, frozen=True):
     """A token that is somebody's."""
 
@@ -145,7 +125,7 @@ async def write(connection: Connection, events: Sequence[DropEvent]) -> None:
     await execute_rows(connection, BURN_TOKENS, [(e.reservation_id, e.at_ms) for e in back])
 
 
-async def get_drop(pool: Pool, drop_id: str) -> DropRow | None:
+async def get_drop(pool: Pool, drop_id: str) -> DropView | None:
     """A drop, if there is one."""
     row = await pool.fetchrow(GET_DROP, drop_id)
     return None if row is None else _row(row)
@@ -158,7 +138,7 @@ async def newest(
     status: str | None = None,
     song_id: str | None = None,
     artist_user_id: str | None = None,
-) -> list[DropRow]:
+) -> list[DropView]:
     """Drops drafted before a cursor, newest first; of a status, a song, an artist if given."""
     rows = await pool.fetch(NEWEST, *before, limit, status, song_id, artist_user_id)
     return [_row(row) for row in rows]
@@ -171,8 +151,8 @@ async def tokens_of(
     return [TokenRow(**row) for row in await pool.fetch(TOKENS_OF, owner_id, *before, limit)]
 
 
-def _row(row: object) -> DropRow:
-    return msgspec.convert(dict(row), DropRow)  # type: ignore[call-overload]
+def _row(row: object) -> DropView:
+    return msgspec.convert(dict(row), DropView)  # type: ignore[call-overload]
 
 
 def _drafted(e: DropDrafted) -> tuple[object, ...]:
